@@ -5,12 +5,9 @@
 // i is the key channel, j the value channel.
 #pragma once
 
-#include <Eigen/Core>
+#include "reference/matrix.hpp"
 
 namespace wkv::reference {
-
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Vector = Eigen::VectorXd;
 
 struct Wkv5Head {
   Matrix r, k, v;  // T x N

@@ -1,0 +1,154 @@
+#include "harness/executor.hpp"
+
+#include <hwy/detect_compiler_arch.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+#if HWY_ARCH_X86
+#include <immintrin.h>
+#endif
+
+namespace wkv {
+namespace {
+
+// Flush-to-zero and denormals-are-zero while it lives; the caller's floating-point state comes back afterwards.
+class FlushDenormals {
+ public:
+#if HWY_ARCH_X86
+  FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | 0x8040u); }
+  ~FlushDenormals() { _mm_setcsr(saved_); }
+
+ private:
+  unsigned saved_;
+#endif
+};
+
+constexpr int kSpins = 2000;  // some tens of microseconds: back-to-back parallel_for calls find the workers awake
+
+void pause() {
+#if HWY_ARCH_X86
+  _mm_pause();
+#endif
+}
+
+}  // namespace
+
+struct Executor::State {
+  const std::function<void(int64_t, int)>* body = nullptr;
+  int64_t tasks = 0;
+  std::atomic<int64_t> next_task{0};
+  std::atomic<uint64_t> generation{0};
+  std::atomic<int> busy_workers{0};
+  std::atomic<bool> stopping{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::exception_ptr error;
+  std::vector<std::jthread> workers;
+
+  std::byte* scratch = nullptr;
+  size_t scratch_bytes = 0;
+  size_t peak_scratch_bytes = 0;
+
+  void work(int thread) {
+    const FlushDenormals flush;
+    for (int64_t task = next_task.fetch_add(1); task < tasks; task = next_task.fetch_add(1)) {
+      try {
+        (*body)(task, thread);
+      } catch (...) {
+        const std::scoped_lock lock(mutex);
+        if (!error) error = std::current_exception();
+      }
+    }
+  }
+
+  void worker_loop(int thread) {
+    uint64_t seen = 0;
+    while (true) {
+      for (int spin = 0; spin < kSpins && generation.load() == seen; ++spin) pause();
+      if (generation.load() == seen) {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [&] { return generation.load() != seen; });
+      }
+      seen = generation.load();
+      if (stopping) return;
+      work(thread);
+      busy_workers.fetch_sub(1);
+    }
+  }
+
+  void start_generation() {
+    const std::scoped_lock lock(mutex);
+    busy_workers = static_cast<int>(workers.size());
+    next_task = 0;
+    generation.fetch_add(1);
+    wake.notify_all();
+  }
+};
+
+Executor::Executor(int threads) : state_(std::make_unique<State>()) {
+  for (int thread = 1; thread < threads; ++thread) {
+    state_->workers.emplace_back([state = state_.get(), thread] { state->worker_loop(thread); });
+  }
+}
+
+Executor::~Executor() {
+  state_->stopping = true;
+  state_->start_generation();
+  state_->workers.clear();
+  std::free(state_->scratch);
+}
+
+int Executor::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void Executor::parallel_for(int64_t tasks, const std::function<void(int64_t, int)>& body) {
+  State& state = *state_;
+  state.body = &body;
+  state.tasks = tasks;
+  state.next_task = 0;
+  if (tasks > 1 && !state.workers.empty()) {
+    state.start_generation();
+    state.work(0);
+    for (int spin = 0; state.busy_workers.load() > 0; ++spin) {
+      if (spin < kSpins) {
+        pause();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  } else {
+    state.work(0);
+  }
+  if (state.error) std::rethrow_exception(std::exchange(state.error, nullptr));
+}
+
+std::span<std::byte> Executor::scratch(size_t bytes) {
+  State& state = *state_;
+  state.peak_scratch_bytes = std::max(state.peak_scratch_bytes, bytes);
+  if (bytes > state.scratch_bytes) {
+    std::free(std::exchange(state.scratch, nullptr));
+    state.scratch_bytes = 0;
+    const size_t rounded = (bytes + 4095) / 4096 * 4096;
+    state.scratch = static_cast<std::byte*>(std::aligned_alloc(4096, rounded));
+    if (state.scratch == nullptr) throw std::bad_alloc();
+    state.scratch_bytes = rounded;
+  }
+  return {state.scratch, bytes};
+}
+
+size_t Executor::peak_scratch_bytes() const { return state_->peak_scratch_bytes; }
+
+void Executor::release_scratch() {
+  std::free(std::exchange(state_->scratch, nullptr));
+  state_->scratch_bytes = 0;
+  state_->peak_scratch_bytes = 0;
+}
+
+}  // namespace wkv

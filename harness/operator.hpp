@@ -1,0 +1,67 @@
+// An operator: what it computes on which tensors, what it costs at least, and what is right (its reference).
+// Declared once, in kernels/<op>/<op>.cpp; inputs, poison, guards, verification, results and plots follow from it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/problem.hpp"
+#include "harness/tensor.hpp"
+
+namespace wkv {
+
+// The least that any algorithm for the problem does; what a variant does more is its own business.
+struct Cost {
+  double flops = 0;
+  double bytes = 0;  // every input read once, every output written once
+};
+
+// What is compared with the reference at once: one batch entry and head, at some times.
+// A tensor without a batch or head axis belongs to every slice whole.
+struct Slice {
+  int64_t batch = 0;
+  int64_t head = 0;
+  std::vector<int64_t> times;  // ascending; empty: all
+};
+
+// Offsets, in elements, of a tensor's elements that belong to the slice: ascending.
+std::vector<int64_t> slice_offsets(const TensorSpec& spec, const Slice& slice);
+
+// The elements of an input in the slice, at all times, in the order of slice_offsets.
+std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, int64_t batch, int64_t head);
+
+// One output in one slice, in the order of slice_offsets.
+struct ExpectedOutput {
+  std::string tensor;
+  std::vector<double> value;
+  // Root mean square of what a relative perturbation of 1 of every product would change: the size against which an
+  // error is judged. Never below |value|.
+  std::vector<double> scale;
+  // How many units of roundoff of the accumulating type (fp32) rounding adds up to, as a multiple of scale.
+  double growth = 1;
+};
+
+struct Operator {
+  std::string name;
+  std::string summary;
+  std::function<std::vector<TensorSpec>(const Problem&)> tensors;
+  std::function<Cost(const Problem&)> cost;
+  // The outputs of one slice from the inputs in the set, in double precision.
+  std::function<std::vector<ExpectedOutput>(const TensorSet&, const Problem&, const Slice&)> reference;
+  // False where a row of the output can be had alone (attention), so that times may be sampled.
+  bool sequential = true;
+};
+
+// An object of this type, at namespace scope of kernels/<op>/<op>.cpp, registers the operator.
+struct RegisteredOperator {
+  explicit RegisteredOperator(Operator op);
+};
+
+// Sorted by name. Throws std::out_of_range for an unknown name.
+std::vector<const Operator*> all_operators();
+const Operator& operator_named(std::string_view name);
+
+}  // namespace wkv

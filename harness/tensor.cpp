@@ -1,0 +1,110 @@
+#include "harness/tensor.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+namespace wkv {
+namespace {
+
+constexpr size_t kGuardBytes = 4096;
+constexpr std::byte kCanary{0xc5};
+
+size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+int64_t TensorSpec::elements() const {
+  int64_t product = 1;
+  for (const Dim& dim : dims) product *= dim.size;
+  return product;
+}
+
+void TensorSet::FreeDeleter::operator()(std::byte* memory) const { std::free(memory); }
+
+TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
+  for (const TensorSpec& spec : specs_) {
+    const size_t bytes = kGuardBytes + padded(spec.bytes()) + kGuardBytes;
+    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
+    if (memory == nullptr) throw std::bad_alloc();
+    allocations_.emplace_back(memory);
+    std::fill_n(memory, kGuardBytes, kCanary);
+    std::fill(memory + kGuardBytes + spec.bytes(), memory + bytes, kCanary);
+  }
+}
+
+size_t TensorSet::index_of(std::string_view name) const {
+  const auto found = std::find_if(specs_.begin(), specs_.end(), [&](const auto& spec) { return spec.name == name; });
+  if (found == specs_.end()) throw std::out_of_range(fmt::format("no tensor named \"{}\"", name));
+  return static_cast<size_t>(found - specs_.begin());
+}
+
+bool TensorSet::contains(std::string_view name) const {
+  return std::any_of(specs_.begin(), specs_.end(), [&](const auto& spec) { return spec.name == name; });
+}
+
+const TensorSpec& TensorSet::spec(std::string_view name) const { return specs_[index_of(name)]; }
+
+std::byte* TensorSet::data(std::string_view name) const { return allocations_[index_of(name)].get() + kGuardBytes; }
+
+std::span<std::byte> TensorSet::bytes(const TensorSpec& spec) const { return {data(spec.name), spec.bytes()}; }
+
+double TensorSet::value(const TensorSpec& spec, int64_t offset) const {
+  const std::byte* memory = data(spec.name);
+  if (spec.dtype == DType::f32) return reinterpret_cast<const float*>(memory)[offset];
+  return static_cast<float>(reinterpret_cast<const BFloat16*>(memory)[offset]);
+}
+
+void TensorSet::poison_outputs() const {
+  for (const TensorSpec& spec : specs_) {
+    if (spec.role != Role::output) continue;
+    const auto memory = bytes(spec);
+    for (size_t i = 0; i < memory.size(); i += sizeof(kPoison)) {
+      std::memcpy(memory.data() + i, &kPoison, std::min(sizeof(kPoison), memory.size() - i));
+    }
+  }
+}
+
+std::string TensorSet::overrun() const {
+  const auto intact = [](const std::byte* from, const std::byte* to) {
+    return std::all_of(from, to, [](std::byte byte) { return byte == kCanary; });
+  };
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    const std::byte* memory = allocations_[i].get();
+    const std::byte* end = memory + kGuardBytes + specs_[i].bytes();
+    if (!intact(memory, memory + kGuardBytes) || !intact(end, memory + 2 * kGuardBytes + padded(specs_[i].bytes()))) {
+      return specs_[i].name;
+    }
+  }
+  return {};
+}
+
+uint64_t TensorSet::input_checksum() const {
+  uint64_t hash = 0x9e3779b97f4a7c15u;
+  for (const TensorSpec& spec : specs_) {
+    if (spec.role != Role::input) continue;
+    const auto memory = bytes(spec);
+    uint64_t lanes[4] = {1, 2, 3, 4};  // independent chains, so that the multiplies overlap
+    size_t i = 0;
+    for (; i + 32 <= memory.size(); i += 32) {
+      uint64_t words[4];
+      std::memcpy(words, memory.data() + i, 32);
+      for (int lane = 0; lane < 4; ++lane) lanes[lane] = (lanes[lane] ^ words[lane]) * 0x9fb21c651e98df25u;
+    }
+    for (; i < memory.size(); ++i) lanes[0] = (lanes[0] ^ static_cast<uint64_t>(memory[i])) * 0x9fb21c651e98df25u;
+    for (const uint64_t lane : lanes) hash = ((hash ^ lane) * 0x9fb21c651e98df25u) ^ (lane >> 29);
+  }
+  return hash;
+}
+
+size_t TensorSet::total_bytes() const {
+  size_t total = 0;
+  for (const TensorSpec& spec : specs_) total += spec.bytes();
+  return total;
+}
+
+}  // namespace wkv

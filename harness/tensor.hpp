@@ -1,0 +1,82 @@
+// Tensors: what an operator declares of each (TensorSpec), and a set of them in guarded memory (TensorSet).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/dtype.hpp"
+
+namespace wkv {
+
+// batch and head select a slice for verification; time rows of it may be sampled.
+enum class Axis { batch, time, head, channel };
+
+struct Dim {
+  Axis axis;
+  int64_t size;
+};
+
+enum class Role { input, output };
+
+// How the problem generator fills an input.
+enum class Values {
+  normal,  // normal distribution around 0 with standard deviation TensorSpec::scale
+  decay,   // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+};
+
+struct TensorSpec {
+  std::string name;
+  std::vector<Dim> dims;  // contiguous, last fastest
+  DType dtype = DType::f32;
+  Role role = Role::input;
+  Values values = Values::normal;
+  float scale = 1;
+  float extreme = 1;  // extreme inputs: some heads are this much larger, some this much smaller
+
+  int64_t elements() const;
+  size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
+};
+
+// The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
+class TensorSet {
+ public:
+  explicit TensorSet(std::vector<TensorSpec> specs);
+
+  std::span<const TensorSpec> specs() const { return specs_; }
+  bool contains(std::string_view name) const;
+  const TensorSpec& spec(std::string_view name) const;
+  std::byte* data(std::string_view name) const;  // throws std::out_of_range if there is no such tensor
+  std::span<std::byte> bytes(const TensorSpec& spec) const;
+  template <class Element>
+  Element* as(std::string_view name) const {
+    return reinterpret_cast<Element*>(data(name));
+  }
+
+  // One element, at an offset in elements, widened.
+  double value(const TensorSpec& spec, int64_t offset) const;
+
+  // Fills every output with a pattern that is NaN in fp32 and bf16 and that arithmetic does not produce.
+  void poison_outputs() const;
+  // Name of the first tensor around which a canary byte changed; empty if none.
+  std::string overrun() const;
+  // A checksum over all inputs, to see that a run left them alone.
+  uint64_t input_checksum() const;
+  size_t total_bytes() const;
+
+  static constexpr uint32_t kPoison = 0xffb7ffb7u;
+
+ private:
+  struct FreeDeleter {
+    void operator()(std::byte* memory) const;
+  };
+  size_t index_of(std::string_view name) const;
+
+  std::vector<TensorSpec> specs_;
+  std::vector<std::unique_ptr<std::byte[], FreeDeleter>> allocations_;
+};
+
+}  // namespace wkv

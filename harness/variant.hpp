@@ -1,0 +1,71 @@
+// A variant: one way to compute an operator. It registers itself from its own file under kernels/<op>/:
+//   const Registered<Wkv5> variant{{.name = "cpu_serial", .dtypes = {DType::f32, DType::bf16}, .run = run}};
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/executor.hpp"
+#include "harness/operator.hpp"
+
+namespace wkv {
+
+enum class DeviceKind { cpu };
+
+constexpr std::string_view name_of(DeviceKind) { return "cpu"; }
+
+struct Variant {
+  std::string op;
+  std::string name;  // <device>_<idea>
+  DeviceKind device = DeviceKind::cpu;
+  std::vector<DType> dtypes;                                              // of the problem
+  DType products = DType::f32;                                            // what the factors of products are rounded to
+  std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
+  std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
+  std::function<void(const TensorSet&, const Problem&, Executor&)> run;
+};
+
+// Why this variant cannot run the problem: its dtypes, then its own reason. Nothing if it can.
+std::optional<std::string> unsupported(const Variant& variant, const Problem& problem);
+// Predicted scratch memory; 0 where the variant declares none.
+size_t extra_bytes(const Variant& variant, const Problem& problem, int threads);
+
+// As Variant, with the operator's typed tensors (Op::Tensors, made by Op::bind from a TensorSet).
+template <class Op>
+struct TypedVariant {
+  std::string name;
+  DeviceKind device = DeviceKind::cpu;
+  std::vector<DType> dtypes = {DType::f32, DType::bf16};
+  DType products = DType::f32;
+  std::function<std::optional<std::string>(const Problem&)> unsupported = nullptr;
+  std::function<size_t(const Problem&, int threads)> extra_bytes = nullptr;
+  void (*run)(const Problem&, const typename Op::Tensors&, Executor&) = nullptr;
+};
+
+void register_variant(Variant variant);
+
+// An object of this type at namespace scope registers the variant.
+template <class Op>
+struct Registered {
+  explicit Registered(TypedVariant<Op> typed) {
+    register_variant({.op = std::string(Op::kName),
+                      .name = std::move(typed.name),
+                      .device = typed.device,
+                      .dtypes = std::move(typed.dtypes),
+                      .products = typed.products,
+                      .unsupported = std::move(typed.unsupported),
+                      .extra_bytes = std::move(typed.extra_bytes),
+                      .run = [run = typed.run](const TensorSet& set, const Problem& problem, Executor& executor) {
+                        run(problem, Op::bind(set), executor);
+                      }});
+  }
+};
+
+// Sorted by name. The references stay valid.
+std::vector<const Variant*> variants_of(std::string_view op);
+
+}  // namespace wkv
