@@ -210,8 +210,12 @@ void fill(const Contents& contents, const TensorSet& set, int index) {
 // Set 0, kept from slice to slice.
 const TensorSet& own_set(Contents& contents, const Problem& problem) {
   const std::scoped_lock lock(contents.mutex);
-  const auto [found, is_new] = contents.own_sets.try_emplace(problem.dtype, contents.op->tensors(problem));
-  if (is_new) fill(contents, found->second, 0);
+  auto found = contents.own_sets.find(problem.dtype);
+  if (found == contents.own_sets.end()) {
+    TensorSet set(contents.op->tensors(problem));
+    fill(contents, set, 0);
+    found = contents.own_sets.emplace(problem.dtype, std::move(set)).first;
+  }
   return found->second;
 }
 
