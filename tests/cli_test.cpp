@@ -1,7 +1,6 @@
 // bench_wkv as a user runs it.
 #include <fmt/format.h>
 #include <signal.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "tests/process.hpp"
+#include "tests/temporary_directory.hpp"
 
 namespace wkv::test {
 namespace {
@@ -23,12 +23,6 @@ using Arguments = std::vector<std::string>;
 
 class Bench {
  public:
-  Bench() : directory_(fs::temp_directory_path() / fmt::format("wkv_cli_{}", getpid())) {
-    fs::remove_all(directory_);
-    fs::create_directories(directory_);
-  }
-  ~Bench() { fs::remove_all(directory_); }
-
   static Arguments command(Arguments arguments) {
     arguments.insert(arguments.begin(), WKV_BENCH_WKV);
     return arguments;
@@ -45,7 +39,7 @@ class Bench {
   }
 
  private:
-  fs::path directory_;
+  TemporaryDirectory directory_;
 };
 
 std::vector<std::string> iteration_names(const Json& document) {
