@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 namespace wkv {
@@ -25,14 +23,9 @@ int64_t TensorSpec::elements() const {
   return product;
 }
 
-void TensorSet::FreeDeleter::operator()(std::byte* memory) const { std::free(memory); }
-
 TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
   for (const TensorSpec& spec : specs_) {
-    const size_t bytes = kGuardBytes + padded(spec.bytes()) + kGuardBytes;
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
-    if (memory == nullptr) throw std::bad_alloc();
-    allocations_.emplace_back(memory);
+    allocations_.push_back(allocate(kGuardBytes + padded(spec.bytes()) + kGuardBytes));
   }
   restore_guards();
 }

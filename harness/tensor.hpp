@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "harness/dtype.hpp"
+#include "harness/memory.hpp"
 
 namespace wkv {
 
@@ -47,7 +47,7 @@ inline double element(const std::byte* data, DType dtype, int64_t offset) {
   return static_cast<float>(reinterpret_cast<const BFloat16*>(data)[offset]);
 }
 
-// The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
+// The tensors of one problem in one allocation each, page-aligned, with canaries before and behind.
 class TensorSet {
  public:
   explicit TensorSet(std::vector<TensorSpec> specs);
@@ -74,13 +74,10 @@ class TensorSet {
   static constexpr uint32_t kPoison = 0xffb7ffb7u;
 
  private:
-  struct FreeDeleter {
-    void operator()(std::byte* memory) const;
-  };
   size_t index_of(std::string_view name) const;
 
   std::vector<TensorSpec> specs_;
-  std::vector<std::unique_ptr<std::byte[], FreeDeleter>> allocations_;
+  std::vector<Memory> allocations_;
 };
 
 }  // namespace wkv
