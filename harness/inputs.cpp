@@ -88,10 +88,10 @@ void fill(const TensorSet& set, const TensorSpec& spec, InputKind kind, uint64_t
 void fill_inputs(const TensorSet& set, InputKind kind, uint64_t seed, Executor& executor) {
   uint64_t number = 0;
   for (const TensorSpec& spec : set.specs()) {
-    if (spec.role == Role::input) fill(set, spec, kind, mix(seed + ++number), executor);
+    if (spec.role == Role::input) fill(set, spec, kind, mix(mix(seed) + ++number), executor);
   }
 }
 
-uint64_t seed_of_set(uint64_t seed, int index) { return mix(seed + static_cast<uint64_t>(index)); }
+uint64_t seed_of_set(uint64_t seed, int index) { return mix(mix(seed) + static_cast<uint64_t>(index)); }
 
 }  // namespace wkv
