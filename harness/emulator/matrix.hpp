@@ -20,7 +20,7 @@
 #include <span>
 #include <vector>
 
-#include "harness/emulator/warp.hpp"
+#include "harness/emulator/warp_exchange.hpp"
 
 namespace wkv::emulator {
 

@@ -1,4 +1,4 @@
-#include "harness/emulator/warp.hpp"
+#include "harness/emulator/warp_exchange.hpp"
 
 #include <algorithm>
 
