@@ -8,8 +8,7 @@
 namespace wkv::emulator {
 namespace {
 
-// The largest operands are 32 x 16 (wmma), 16 x 64 and 64 x 8 (mma of 4-bit elements).
-constexpr int kMaxElements = 1024;
+constexpr int kMaxElements = 512;  // 32 x 16 (wmma) or 16 x 32 (mma of bytes)
 template <class T>
 using Elements = std::array<T, kMaxElements>;
 
@@ -31,33 +30,29 @@ Position position_of(MatrixOperand operand, MatrixShape shape, int per_register,
   return {4 * per_register * (tile % k_tiles) + along_k, 8 * (tile / k_tiles) + g};
 }
 
-float to_float(MatrixType type, uint32_t bits) {
+float to_float(Type type, uint32_t bits) {
   switch (type) {
-    case MatrixType::f16:
+    case Type::f16:
       return widen(F16{static_cast<uint16_t>(bits)});
-    case MatrixType::bf16:
+    case Type::bf16:
       return widen(BF16{static_cast<uint16_t>(bits)});
-    case MatrixType::tf32:
+    case Type::tf32:
       return widen(TF32{bits});
-    case MatrixType::e4m3:
+    case Type::e4m3:
       return widen(E4M3{static_cast<uint8_t>(bits)});
-    case MatrixType::e5m2:
+    case Type::e5m2:
       return widen(E5M2{static_cast<uint8_t>(bits)});
     default:
       return std::bit_cast<float>(bits);
   }
 }
 
-int32_t to_integer(MatrixType type, uint32_t bits) {
+int32_t to_integer(Type type, uint32_t bits) {
   switch (type) {
-    case MatrixType::s8:
+    case Type::s8:
       return static_cast<int8_t>(bits);
-    case MatrixType::u8:
+    case Type::u8:
       return static_cast<uint8_t>(bits);
-    case MatrixType::s4:
-      return static_cast<int32_t>(bits << 28) >> 28;
-    case MatrixType::u4:
-      return static_cast<int32_t>(bits & 15);
     default:
       return static_cast<int32_t>(bits);
   }
@@ -66,7 +61,7 @@ int32_t to_integer(MatrixType type, uint32_t bits) {
 template <class Element, class Convert>
 void gather(Elements<Element>& matrix, const FragmentLayout& layout, std::span<const Words* const> registers,
             const Convert& convert) {
-  const int per_register = layout.elements_per_register(), bits = bits_of(layout.type);
+  const int per_register = layout.elements_per_register(), bits = 8 * static_cast<int>(bytes_of(layout.type));
   for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
     for (int element = 0; element < layout.elements_per_lane; ++element) {
       const Words& words = *registers[static_cast<size_t>(element / per_register)];
@@ -81,7 +76,7 @@ void gather(Elements<Element>& matrix, const FragmentLayout& layout, std::span<c
 template <class Element, class Convert>
 void scatter(const Elements<Element>& matrix, const FragmentLayout& layout, std::span<Words* const> registers,
              const Convert& convert) {
-  const int per_register = layout.elements_per_register(), bits = bits_of(layout.type);
+  const int per_register = layout.elements_per_register(), bits = 8 * static_cast<int>(bytes_of(layout.type));
   for (size_t index = 0; index < registers.size(); ++index) {
     const int first = static_cast<int>(index) % layout.registers() * per_register;
     for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
@@ -108,14 +103,14 @@ void accumulate(Elements<Sum>& c, const Elements<Element>& a, const Elements<Ele
   }
 }
 
-uint32_t float_bits(MatrixType type, float value) {
-  if (type == MatrixType::f16) return round_to<F16>(value).bits;
+uint32_t float_bits(Type type, float value) {
+  if (type == Type::f16) return round_to<F16>(value).bits;
   return std::bit_cast<uint32_t>(value == value ? value : canonical_nan<float>());
 }
 
 }  // namespace
 
-FragmentLayout::FragmentLayout(MatrixOperand operand, MatrixShape shape, MatrixType element_type) : type(element_type) {
+FragmentLayout::FragmentLayout(MatrixOperand operand, MatrixShape shape, Type element_type) : type(element_type) {
   rows = operand == MatrixOperand::b ? shape.k : shape.m;
   columns = operand == MatrixOperand::a ? shape.k : shape.n;
   elements_per_lane = rows * columns / static_cast<int>(kWarpSize);
@@ -127,8 +122,7 @@ FragmentLayout::FragmentLayout(MatrixOperand operand, MatrixShape shape, MatrixT
   }
 }
 
-MatrixMultiply::MatrixMultiply(MatrixShape shape, MatrixType a, MatrixType b, MatrixType c, MatrixType d,
-                               bool satfinite)
+MatrixMultiply::MatrixMultiply(MatrixShape shape, Type a, Type b, Type c, Type d, bool satfinite)
     : shape_(shape),
       a_(MatrixOperand::a, shape, a),
       b_(MatrixOperand::b, shape, b),
@@ -138,7 +132,7 @@ MatrixMultiply::MatrixMultiply(MatrixShape shape, MatrixType a, MatrixType b, Ma
 
 void MatrixMultiply::run(std::span<Words* const> d, std::span<const Words* const> a, std::span<const Words* const> b,
                          std::span<const Words* const> c) const {
-  if (d_.type == MatrixType::s32) {
+  if (d_.type == Type::s32) {
     Elements<int32_t> left, right;
     Elements<int64_t> sums;
     gather(left, a_, a, to_integer);

@@ -113,10 +113,10 @@ void SharedMemory::begin_copy(Context& context, const Op& op, uint64_t address, 
   std::memset(&state_[address], kInFlight, bytes);
 }
 
-void SharedMemory::end_copy(Context& context, uint64_t address, uint32_t lane, uint32_t bytes,
+void SharedMemory::end_copy(Context& context, uint32_t warp, uint64_t address, uint32_t lane, uint32_t bytes,
                             const std::byte* values) {
   if (context.grid->check) {
-    races_.write(static_cast<uint32_t>(address), bytes, {index_of(*context.warp), Mask{1} << lane, false});
+    races_.write(static_cast<uint32_t>(address), bytes, {warp, Mask{1} << lane, false});
   }
   std::memcpy(&data_[address], values, bytes);
   std::memset(&state_[address], kWritten, bytes);

@@ -22,9 +22,14 @@ class SharedMemory {
              const std::byte* values);
   std::byte* atomic(Context& context, const Op& op, uint64_t address, uint32_t lane, uint32_t bytes);
 
-  // An asynchronous copy: from begin to end its bytes can neither be read nor written.
+  // As an atomic access: what the warp did is ordered before what another does once it has acquired.
+  void release(uint32_t warp) { races_.release(warp, synchronous_); }
+  void acquire(uint32_t warp) { races_.acquire(warp, synchronous_); }
+
+  // An asynchronous copy of a warp: from begin to end its bytes can neither be read nor written.
   void begin_copy(Context& context, const Op& op, uint64_t address, uint32_t lane, uint32_t bytes);
-  void end_copy(Context& context, uint64_t address, uint32_t lane, uint32_t bytes, const std::byte* values);
+  void end_copy(Context& context, uint32_t warp, uint64_t address, uint32_t lane, uint32_t bytes,
+                const std::byte* values);
 
  private:
   enum State : uint8_t { kUnwritten, kWritten, kInFlight };
