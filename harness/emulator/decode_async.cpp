@@ -92,6 +92,10 @@ void decode_cp(Decoder& d, Op& op) {
     if (!latest) d.fail("the number of groups must be a constant");
     op.immediate = static_cast<int64_t>(*latest);
     op.run = run_wait_group;
+  } else if (d.take("mbarrier")) {
+    decode_copy_arrival(d, op);
+  } else if (d.take("bulk")) {
+    decode_bulk_copy(d, op);
   } else {
     decode_copy(d, op);
   }

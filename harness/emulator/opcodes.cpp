@@ -18,6 +18,8 @@ OpcodeTable make_table() {
   add_control_opcodes(table);
   add_barrier_opcodes(table);
   add_shuffle_opcodes(table);
+  add_matrix_opcodes(table);
+  add_mbarrier_opcodes(table);
   return table;
 }
 

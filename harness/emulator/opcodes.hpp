@@ -38,5 +38,11 @@ void add_atomic_opcodes(OpcodeTable&);
 void add_control_opcodes(OpcodeTable&);
 void add_barrier_opcodes(OpcodeTable&);
 void add_shuffle_opcodes(OpcodeTable&);
+void add_matrix_opcodes(OpcodeTable&);
+void add_mbarrier_opcodes(OpcodeTable&);
+
+// cp.async.mbarrier.arrive and cp.async.bulk.
+void decode_copy_arrival(Decoder& d, Op& op);
+void decode_bulk_copy(Decoder& d, Op& op);
 
 }  // namespace wkv::emulator
