@@ -50,7 +50,7 @@ void for_each_space(Context& context, const Op& op, const uint64_t* addresses, M
       if (op.instruction_class == InstructionClass::global) {
         --warps[global];
         ++warps[actual];
-        const auto count = static_cast<uint32_t>(std::popcount(lanes));
+        const auto count = count_lanes(lanes);
         counted[global] -= count;
         counted[actual] += count;
       }
@@ -64,40 +64,50 @@ std::string access_text(bool writes, uint32_t bytes, Space space, uint64_t addre
   return fmt::format("{} of {} bytes at {} address {:#x}", writes ? "write" : "read", bytes, name_of(space), address);
 }
 
-// Removes lanes whose address is not a multiple of the access's size. Values of 12 bytes and the like do not exist.
-Mask aligned_lanes(Context& context, const Op& op, Space space, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                   bool writes) {
+template <class IsWrong>
+Mask lanes_that(const Accesses& accesses, const IsWrong& is_wrong) {
   Mask wrong = 0;
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
+  for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
-    wrong |= Mask{(addresses[lane] & (bytes - 1)) != 0} << lane;
+    wrong |= Mask{is_wrong(accesses.addresses[lane])} << lane;
   }
-  if (wrong && context.grid->check) {
-    const uint32_t lane = first_lane(wrong);
-    context.report(FindingKind::misaligned, op, wrong, lane, addresses[lane],
-                   [&] { return access_text(writes, bytes, space, addresses[lane]); });
-  }
-  return context.grid->check ? lanes & ~wrong : lanes;
+  return wrong;
 }
 
-// Removes lanes that do not lie in [0, size) of a space with small addresses.
-Mask lanes_below(Context& context, const Op& op, Space space, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                 uint64_t size, bool writes) {
-  Mask wrong = 0;
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
-    const uint32_t lane = first_lane(rest);
-    wrong |= Mask{addresses[lane] > size || size - addresses[lane] < bytes} << lane;
-  }
+// The lanes whose address is a multiple of the access's size. Values of 12 bytes and the like do not exist.
+Mask aligned_lanes(Context& context, const Op& op, Space space, const Accesses& accesses, bool writes) {
+  const uint32_t bytes = accesses.bytes;
+  if (!context.grid->check) return accesses.lanes;
+  if (accesses.pattern != Pattern::any && (accesses.first() & (bytes - 1)) == 0) return accesses.lanes;
+  const Mask wrong = lanes_that(accesses, [&](uint64_t address) { return (address & (bytes - 1)) != 0; });
   if (wrong) {
     const uint32_t lane = first_lane(wrong);
-    context.report(FindingKind::out_of_bounds, op, wrong, lane, addresses[lane], [&] {
-      return fmt::format("{}, of which there are {} bytes", access_text(writes, bytes, space, addresses[lane]), size);
-    });
+    context.report(FindingKind::misaligned, op, wrong, lane, accesses.addresses[lane],
+                   [&] { return access_text(writes, bytes, space, accesses.addresses[lane]); });
   }
-  return lanes & ~wrong;
+  return accesses.lanes & ~wrong;
 }
 
-Allocation* allocation_of(Context& context, uint64_t address, uint32_t bytes) {
+// The lanes that lie in [0, size) of a space with small addresses.
+Mask lanes_below(Context& context, const Op& op, Space space, const Accesses& accesses, uint64_t size, bool writes) {
+  const uint32_t bytes = accesses.bytes;
+  const auto is_outside = [&](uint64_t address, uint64_t length) { return address > size || size - address < length; };
+  if (accesses.pattern != Pattern::any) {
+    const uint64_t length = accesses.pattern == Pattern::same ? bytes : uint64_t{bytes} * kLanes;
+    if (!is_outside(accesses.first(), length)) return accesses.lanes;
+  }
+  const Mask wrong = lanes_that(accesses, [&](uint64_t address) { return is_outside(address, bytes); });
+  if (wrong) {
+    const uint32_t lane = first_lane(wrong);
+    context.report(FindingKind::out_of_bounds, op, wrong, lane, accesses.addresses[lane], [&] {
+      return fmt::format("{}, of which there are {} bytes", access_text(writes, bytes, space, accesses.addresses[lane]),
+                         size);
+    });
+  }
+  return accesses.lanes & ~wrong;
+}
+
+Allocation* allocation_of(Context& context, uint64_t address, uint64_t bytes) {
   Allocation* allocation = context.last_allocation;
   if (allocation && allocation->contains(address, bytes)) return allocation;
   allocation = context.grid->memory->find(address);
@@ -112,71 +122,118 @@ void report_unmapped(Context& context, const Op& op, Space space, uint64_t addre
   });
 }
 
-// Global and constant memory. Returns the lanes that loaded.
-Mask load_global(Context& context, const Op& op, Space space, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                 std::byte* values) {
-  Mask done = 0;
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
-    const uint32_t lane = first_lane(rest);
-    const uint64_t address = addresses[lane];
-    const Allocation* allocation = allocation_of(context, address, bytes);
-    if (!allocation) {
-      report_unmapped(context, op, space, address, lane, bytes, false);
-      continue;
-    }
-    done |= Mask{1} << lane;
-    if (!allocation->all_written && context.grid->check && !allocation->is_written(address, bytes)) {
-      context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, address, [&] {
-        return fmt::format("{}, {}, where nothing was written", access_text(false, bytes, space, address),
-                           context.grid->memory->describe(address));
-      });
-    }
-    std::memcpy(values + size_t{lane} * bytes, allocation->data + (address - allocation->begin), bytes);
-  }
-  if (space == Space::global && done) {
-    ++context.counters->global_load_requests;
-    context.counters->global_load_sectors += count_sectors(addresses, done, bytes);
-    context.counters->global_load_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(done));
-  }
-  return done;
+// Where all lanes' bytes lie in one piece that the body can do at once: calls it with the allocation and the number of
+// bytes, true if there is such a piece.
+template <class Body>
+bool at_once(Context& context, const Accesses& accesses, const Body& body) {
+  if (accesses.pattern == Pattern::any) return false;
+  const uint64_t length = accesses.pattern == Pattern::same ? accesses.bytes : uint64_t{accesses.bytes} * kLanes;
+  Allocation* allocation = allocation_of(context, accesses.first(), length);
+  return allocation && body(*allocation, length);
 }
 
-void store_global(Context& context, const Op& op, Space space, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                  const std::byte* values) {
-  Mask done = 0;
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
-    const uint32_t lane = first_lane(rest);
-    const uint64_t address = addresses[lane];
-    Allocation* allocation = allocation_of(context, address, bytes);
-    if (!allocation) {
-      report_unmapped(context, op, space, address, lane, bytes, true);
-      continue;
-    }
-    if (allocation->read_only) {
-      context.report(FindingKind::read_only_write, op, Mask{1} << lane, lane, address, [&] {
-        return fmt::format("{}, {}", access_text(true, bytes, space, address), context.grid->memory->describe(address));
-      });
-      continue;
-    }
-    done |= Mask{1} << lane;
-    std::memcpy(allocation->data + (address - allocation->begin), values + size_t{lane} * bytes, bytes);
-    if (!allocation->all_written) std::memset(allocation->written + (address - allocation->begin), 1, bytes);
+// One lane's load of global or constant memory. False if there is none.
+bool load_lane(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes,
+               std::byte* value) {
+  const Allocation* allocation = allocation_of(context, address, bytes);
+  if (!allocation) {
+    report_unmapped(context, op, space, address, lane, bytes, false);
+    return false;
   }
-  if (done) {
-    ++context.counters->global_store_requests;
-    context.counters->global_store_sectors += count_sectors(addresses, done, bytes);
-    context.counters->global_store_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(done));
+  if (!allocation->all_written && context.grid->check && !allocation->is_written(address, bytes)) {
+    context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, address, [&] {
+      return fmt::format("{}, {}, where nothing was written", access_text(false, bytes, space, address),
+                         context.grid->memory->describe(address));
+    });
   }
+  std::memcpy(value, allocation->data + (address - allocation->begin), bytes);
+  return true;
+}
+
+// Returns the lanes that loaded.
+Mask load_global(Context& context, const Op& op, Space space, Accesses accesses, std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const bool done_at_once = at_once(context, accesses, [&](const Allocation& allocation, uint64_t length) {
+    if (context.grid->check && !allocation.is_written(accesses.first(), length)) return false;
+    const std::byte* from = allocation.data + (accesses.first() - allocation.begin);
+    if (accesses.pattern == Pattern::contiguous) {
+      std::memcpy(values, from, length);
+    } else {
+      for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
+        std::memcpy(values + size_t{first_lane(rest)} * bytes, from, bytes);
+      }
+    }
+    return true;
+  });
+  if (!done_at_once) {
+    Mask done = 0;
+    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
+      const uint32_t lane = first_lane(rest);
+      const bool loads =
+          load_lane(context, op, space, accesses.addresses[lane], lane, bytes, values + size_t{lane} * bytes);
+      done |= Mask{loads} << lane;
+    }
+    if (!accesses.keep(done)) return 0;
+  }
+  if (space == Space::global) {
+    ++context.counters->global_load_requests;
+    context.counters->global_load_sectors += count_sectors(accesses);
+    context.counters->global_load_bytes += uint64_t{bytes} * count_lanes(accesses.lanes);
+  }
+  return accesses.lanes;
+}
+
+bool store_lane(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes,
+                const std::byte* value) {
+  Allocation* allocation = allocation_of(context, address, bytes);
+  if (!allocation) {
+    report_unmapped(context, op, space, address, lane, bytes, true);
+    return false;
+  }
+  if (allocation->read_only) {
+    context.report(FindingKind::read_only_write, op, Mask{1} << lane, lane, address, [&] {
+      return fmt::format("{}, {}", access_text(true, bytes, space, address), context.grid->memory->describe(address));
+    });
+    return false;
+  }
+  const uint64_t offset = address - allocation->begin;
+  std::memcpy(allocation->data + offset, value, bytes);
+  if (!allocation->all_written) std::memset(allocation->written + offset, 1, bytes);
+  return true;
+}
+
+void store_global(Context& context, const Op& op, Space space, Accesses accesses, const std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const bool done_at_once = at_once(context, accesses, [&](Allocation& allocation, uint64_t length) {
+    if (allocation.read_only || accesses.pattern == Pattern::same) return false;
+    const uint64_t offset = accesses.first() - allocation.begin;
+    std::memcpy(allocation.data + offset, values, length);
+    if (!allocation.all_written) std::memset(allocation.written + offset, 1, length);
+    return true;
+  });
+  if (!done_at_once) {
+    Mask done = 0;
+    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
+      const uint32_t lane = first_lane(rest);
+      const bool stores =
+          store_lane(context, op, space, accesses.addresses[lane], lane, bytes, values + size_t{lane} * bytes);
+      done |= Mask{stores} << lane;
+    }
+    if (!accesses.keep(done)) return;
+  }
+  ++context.counters->global_store_requests;
+  context.counters->global_store_sectors += count_sectors(accesses);
+  context.counters->global_store_bytes += uint64_t{bytes} * count_lanes(accesses.lanes);
 }
 
 uint64_t local_size(const Context& context) { return context.frame->local_base + context.frame->function->local_bytes; }
 
-Mask load_local(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                std::byte* values) {
-  lanes = lanes_below(context, op, Space::local, addresses, lanes, bytes, local_size(context), false);
+Mask load_local(Context& context, const Op& op, const Accesses& accesses, std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const Mask lanes = lanes_below(context, op, Space::local, accesses, local_size(context), false);
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
-    const auto offset = static_cast<uint32_t>(addresses[lane]);
+    const auto offset = static_cast<uint32_t>(accesses.addresses[lane]);
     const uint8_t* written = context.warp->local_written(lane, offset);
     if (context.grid->check && std::find(written, written + bytes, uint8_t{0}) != written + bytes) {
       context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, offset, [&] {
@@ -185,33 +242,31 @@ Mask load_local(Context& context, const Op& op, const uint64_t* addresses, Mask 
     }
     std::memcpy(values + size_t{lane} * bytes, context.warp->local(lane, offset), bytes);
   }
-  context.counters->local_load_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
+  context.counters->local_load_bytes += uint64_t{bytes} * count_lanes(lanes);
   return lanes;
 }
 
-void store_local(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                 const std::byte* values) {
-  lanes = lanes_below(context, op, Space::local, addresses, lanes, bytes, local_size(context), true);
+void store_local(Context& context, const Op& op, const Accesses& accesses, const std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const Mask lanes = lanes_below(context, op, Space::local, accesses, local_size(context), true);
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
-    const auto offset = static_cast<uint32_t>(addresses[lane]);
+    const auto offset = static_cast<uint32_t>(accesses.addresses[lane]);
     std::memcpy(context.warp->local(lane, offset), values + size_t{lane} * bytes, bytes);
     std::memset(context.warp->local_written(lane, offset), 1, bytes);
   }
-  context.counters->local_store_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
+  context.counters->local_store_bytes += uint64_t{bytes} * count_lanes(lanes);
 }
 
 // The kernel's parameters lie in their window, those of device functions and of calls at small addresses.
-Mask load_parameter(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                    std::byte* values) {
-  const bool is_kernel = addresses[first_lane(lanes)] >= kParameterWindow;
+Mask load_parameter(Context& context, const Op& op, const Accesses& accesses, std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const bool is_kernel = accesses.first() >= kParameterWindow;
   uint64_t offsets[kLanes];
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
-    const uint32_t lane = first_lane(rest);
-    offsets[lane] = is_kernel ? addresses[lane] - kParameterWindow : addresses[lane];
-  }
+  const uint64_t window = is_kernel ? kParameterWindow : 0;
+  for (uint32_t lane = 0; lane < kLanes; ++lane) offsets[lane] = accesses.addresses[lane] - window;
   const uint64_t size = is_kernel ? context.grid->parameters.size() : context.frame->function->parameter_bytes;
-  lanes = lanes_below(context, op, Space::param, offsets, lanes, bytes, size, false);
+  const Mask lanes = lanes_below(context, op, Space::param, Accesses(offsets, accesses.lanes, bytes), size, false);
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
     const std::byte* from = is_kernel ? &context.grid->parameters[offsets[lane]]
@@ -221,20 +276,24 @@ Mask load_parameter(Context& context, const Op& op, const uint64_t* addresses, M
   return lanes;
 }
 
-void store_parameter(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                     const std::byte* values) {
-  const uint32_t first = first_lane(lanes);
-  if (addresses[first] >= kParameterWindow) {
-    return context.report(FindingKind::read_only_write, op, lanes, first, addresses[first],
-                          [&] { return access_text(true, bytes, Space::param, addresses[first] - kParameterWindow); });
+void store_parameter(Context& context, const Op& op, const Accesses& accesses, const std::byte* values) {
+  const uint32_t first = first_lane(accesses.lanes), bytes = accesses.bytes;
+  if (accesses.first() >= kParameterWindow) {
+    return context.report(FindingKind::read_only_write, op, accesses.lanes, first, accesses.first(),
+                          [&] { return access_text(true, bytes, Space::param, accesses.first() - kParameterWindow); });
   }
-  lanes =
-      lanes_below(context, op, Space::param, addresses, lanes, bytes, context.frame->function->parameter_bytes, true);
+  const uint32_t size = context.frame->function->parameter_bytes;
+  const Mask lanes = lanes_below(context, op, Space::param, accesses, size, true);
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
-    std::memcpy(context.frame->parameter(lane, static_cast<uint32_t>(addresses[lane])), values + size_t{lane} * bytes,
-                bytes);
+    std::memcpy(context.frame->parameter(lane, static_cast<uint32_t>(accesses.addresses[lane])),
+                values + size_t{lane} * bytes, bytes);
   }
+}
+
+// An access to shared memory as far as it is in order.
+bool keep_shared(Context& context, const Op& op, Accesses& accesses, bool writes) {
+  return accesses.keep(lanes_below(context, op, Space::shared, accesses, context.block->shared().size(), writes));
 }
 
 }  // namespace
@@ -242,16 +301,19 @@ void store_parameter(Context& context, const Op& op, const uint64_t* addresses, 
 void Context::load(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes, std::byte* values) {
   if (op.flags & kVolatile) warp->note_synchronous();
   for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
-    Mask done = aligned_lanes(*this, op, space, addresses, lanes, bytes, false);
-    if (space == Space::shared) {
-      done = lanes_below(*this, op, space, addresses, done, bytes, block->shared().size(), false);
-      if (done) block->shared().load(*this, op, addresses, done, bytes, values);
-    } else if (space == Space::local) {
-      done = load_local(*this, op, addresses, done, bytes, values);
-    } else if (space == Space::param) {
-      if (done) done = load_parameter(*this, op, addresses, done, bytes, values);
-    } else {
-      done = load_global(*this, op, space, addresses, done, bytes, values);
+    Accesses accesses(addresses, lanes, bytes);
+    Mask done = 0;
+    if (accesses.keep(aligned_lanes(*this, op, space, accesses, false))) {
+      if (space == Space::shared) {
+        if (keep_shared(*this, op, accesses, false)) block->shared().load(*this, op, accesses, values);
+        done = accesses.lanes;
+      } else if (space == Space::local) {
+        done = load_local(*this, op, accesses, values);
+      } else if (space == Space::param) {
+        done = load_parameter(*this, op, accesses, values);
+      } else {
+        done = load_global(*this, op, space, accesses, values);
+      }
     }
     for (Mask rest = lanes & ~done; rest; rest &= rest - 1) {
       std::memset(values + size_t{first_lane(rest)} * bytes, 0, bytes);
@@ -263,74 +325,75 @@ void Context::store(const Op& op, const uint64_t* all_addresses, Mask all_lanes,
                     const std::byte* values) {
   if (op.flags & kVolatile) warp->note_synchronous();
   for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
-    lanes = aligned_lanes(*this, op, space, addresses, lanes, bytes, true);
-    if (!lanes) return;
+    Accesses accesses(addresses, lanes, bytes);
+    if (!accesses.keep(aligned_lanes(*this, op, space, accesses, true))) return;
     if (space == Space::shared) {
-      lanes = lanes_below(*this, op, space, addresses, lanes, bytes, block->shared().size(), true);
-      if (lanes) block->shared().store(*this, op, addresses, lanes, bytes, values);
+      if (keep_shared(*this, op, accesses, true)) block->shared().store(*this, op, accesses, values);
     } else if (space == Space::local) {
-      store_local(*this, op, addresses, lanes, bytes, values);
+      store_local(*this, op, accesses, values);
     } else if (space == Space::param) {
-      store_parameter(*this, op, addresses, lanes, bytes, values);
+      store_parameter(*this, op, accesses, values);
     } else {
-      store_global(*this, op, space, addresses, lanes, bytes, values);
+      store_global(*this, op, space, accesses, values);
     }
-  });
-}
-
-void Context::atomic(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes, std::byte** places) {
-  warp->note_synchronous();
-  for (Mask rest = all_lanes; rest; rest &= rest - 1) places[first_lane(rest)] = nullptr;
-  for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
-    lanes = aligned_lanes(*this, op, space, addresses, lanes, bytes, true);
-    if (space == Space::shared) {
-      lanes = lanes_below(*this, op, space, addresses, lanes, bytes, block->shared().size(), true);
-      for (Mask rest = lanes; rest; rest &= rest - 1) {
-        const uint32_t lane = first_lane(rest);
-        places[lane] = block->shared().atomic(*this, op, addresses[lane], lane, bytes);
-      }
-      return;
-    }
-    Mask done = 0;
-    for (Mask rest = lanes; rest; rest &= rest - 1) {
-      const uint32_t lane = first_lane(rest);
-      Allocation* allocation = allocation_of(*this, addresses[lane], bytes);
-      if (!allocation || allocation->read_only || space != Space::global) {
-        report_unmapped(*this, op, space, addresses[lane], lane, bytes, true);
-        continue;
-      }
-      if (!allocation->all_written) {
-        const uint64_t offset = addresses[lane] - allocation->begin;
-        if (grid->check && !allocation->is_written(addresses[lane], bytes)) {
-          report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, addresses[lane], [&] {
-            return fmt::format("atomic operation on {} bytes, {}, where nothing was written", bytes,
-                               grid->memory->describe(addresses[lane]));
-          });
-        }
-        std::memset(allocation->written + offset, 1, bytes);
-      }
-      places[lane] = allocation->data + (addresses[lane] - allocation->begin);
-      done |= Mask{1} << lane;
-    }
-    counters->global_atomic_sectors += count_sectors(addresses, done, bytes);
-    counters->global_atomic_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(done));
   });
 }
 
 void Context::copy_async(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes,
                          const std::byte* values) {
   for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
-    lanes = aligned_lanes(*this, op, space, addresses, lanes, bytes, true);
-    lanes = lanes_below(*this, op, space, addresses, lanes, bytes, block->shared().size(), true);
-    if (!lanes) return;
-    const Wavefronts wavefronts = count_wavefronts(addresses, lanes, bytes);
-    counters->shared_store_wavefronts += wavefronts.count;
-    counters->shared_store_conflicts += wavefronts.conflicts;
-    counters->shared_store_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
-    for (Mask rest = lanes; rest; rest &= rest - 1) {
+    Accesses accesses(addresses, lanes, bytes);
+    if (!accesses.keep(aligned_lanes(*this, op, space, accesses, true))) return;
+    if (!keep_shared(*this, op, accesses, true)) return;
+    block->shared().count_store(*this, accesses);
+    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
       const uint32_t lane = first_lane(rest);
       block->copies().begin(*this, op, lane, addresses[lane], values + size_t{lane} * bytes, bytes);
     }
+  });
+}
+
+namespace {
+
+// Atomic operations need memory that somebody has written.
+std::byte* atomic_place(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes) {
+  Allocation* allocation = space == Space::global ? allocation_of(context, address, bytes) : nullptr;
+  if (!allocation || allocation->read_only) {
+    report_unmapped(context, op, space, address, lane, bytes, true);
+    return nullptr;
+  }
+  const uint64_t offset = address - allocation->begin;
+  if (!allocation->all_written) {
+    if (context.grid->check && !allocation->is_written(address, bytes)) {
+      context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, address, [&] {
+        return fmt::format("atomic operation on {} bytes, {}, where nothing was written", bytes,
+                           context.grid->memory->describe(address));
+      });
+    }
+    std::memset(allocation->written + offset, 1, bytes);
+  }
+  return allocation->data + offset;
+}
+
+}  // namespace
+
+void Context::atomic(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes, std::byte** places) {
+  warp->note_synchronous();
+  for (Mask rest = all_lanes; rest; rest &= rest - 1) places[first_lane(rest)] = nullptr;
+  for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
+    Accesses accesses(addresses, lanes, bytes);
+    if (!accesses.keep(aligned_lanes(*this, op, space, accesses, true))) return;
+    if (space == Space::shared && !keep_shared(*this, op, accesses, true)) return;
+    Mask done = 0;
+    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
+      const uint32_t lane = first_lane(rest);
+      places[lane] = space == Space::shared ? block->shared().atomic(*this, op, addresses[lane], lane, bytes)
+                                            : atomic_place(*this, op, space, addresses[lane], lane, bytes);
+      done |= Mask{places[lane] != nullptr} << lane;
+    }
+    if (space == Space::shared || !accesses.keep(done)) return;
+    counters->global_atomic_sectors += count_sectors(accesses);
+    counters->global_atomic_bytes += uint64_t{bytes} * count_lanes(done);
   });
 }
 

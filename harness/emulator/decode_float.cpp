@@ -57,7 +57,7 @@ struct Multiply {
 template <Rounding kRounding>
 struct FusedMultiplyAdd {
   float operator()(float a, float b, float c) const {
-#if defined(__FMA__)
+#if defined(WKV_TARGET_HAS_FMA)
     if constexpr (kRounding == Rounding::rn) return canonical(__builtin_fmaf(a, b, c));
 #endif
     return fused_multiply_add<kRounding>(a, b, c);

@@ -3,24 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
-
-#include "harness/emulator/coalescing.hpp"
 
 namespace wkv::emulator {
 namespace {
 
-// Calls body(first lane, mask) for each run of neighbouring lanes with the same address.
+// Calls body(first lane, lanes) for each run of neighbouring lanes with the same address.
 template <class Body>
-void for_each_place(const uint64_t* addresses, Mask lanes, const Body& body) {
-  while (lanes) {
-    const auto first = static_cast<uint32_t>(std::countr_zero(lanes));
+void for_each_place(const Accesses& accesses, const Body& body) {
+  if (accesses.pattern == Pattern::same) return body(first_lane(accesses.lanes), accesses.lanes);
+  for (Mask rest = accesses.lanes; rest;) {
+    const uint32_t first = first_lane(rest);
     Mask same = 0;
     do {
-      same |= lanes & -lanes;
-      lanes &= lanes - 1;
-    } while (lanes && addresses[std::countr_zero(lanes)] == addresses[first]);
+      same |= rest & -rest;
+      rest &= rest - 1;
+    } while (rest && accesses.addresses[first_lane(rest)] == accesses.addresses[first]);
     body(first, same);
   }
 }
@@ -42,39 +40,43 @@ void SharedMemory::start(uint32_t bytes, uint32_t granule) {
   synchronous_.fill(0);
 }
 
-void SharedMemory::load(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                        std::byte* values) {
-  const Wavefronts wavefronts = count_wavefronts(addresses, lanes, bytes);
+void SharedMemory::load(Context& context, const Op& op, const Accesses& accesses, std::byte* values) {
+  const uint32_t bytes = accesses.bytes;
+  const Wavefronts wavefronts = count_wavefronts(accesses);
   context.counters->shared_load_wavefronts += wavefronts.count;
   context.counters->shared_load_conflicts += wavefronts.conflicts;
-  context.counters->shared_load_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
+  context.counters->shared_load_bytes += uint64_t{bytes} * count_lanes(accesses.lanes);
   const bool synchronous = op.flags & kVolatile;
   const uint32_t warp = index_of(*context.warp);
   if (synchronous) races_.acquire(warp, synchronous_);
-  for_each_place(addresses, lanes, [&](uint32_t first, Mask same) {
-    const auto address = static_cast<uint32_t>(addresses[first]);
+  for_each_place(accesses, [&](uint32_t first, Mask same) {
+    const auto address = static_cast<uint32_t>(accesses.addresses[first]);
     if (context.grid->check) {
       if (!all_are(&state_[address], bytes, kWritten)) check_state(context, op, address, first, bytes, true);
       const auto conflict = races_.read(address, bytes, {warp, same, synchronous});
       if (conflict.found) report_race(context, op, address, first, false, conflict);
     }
     for (Mask rest = same; rest; rest &= rest - 1) {
-      std::memcpy(values + static_cast<size_t>(std::countr_zero(rest)) * bytes, &data_[address], bytes);
+      std::memcpy(values + size_t{first_lane(rest)} * bytes, &data_[address], bytes);
     }
   });
 }
 
-void SharedMemory::store(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-                         const std::byte* values) {
-  const Wavefronts wavefronts = count_wavefronts(addresses, lanes, bytes);
+void SharedMemory::count_store(Context& context, const Accesses& accesses) {
+  const Wavefronts wavefronts = count_wavefronts(accesses);
   context.counters->shared_store_wavefronts += wavefronts.count;
   context.counters->shared_store_conflicts += wavefronts.conflicts;
-  context.counters->shared_store_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
+  context.counters->shared_store_bytes += uint64_t{accesses.bytes} * count_lanes(accesses.lanes);
+}
+
+void SharedMemory::store(Context& context, const Op& op, const Accesses& accesses, const std::byte* values) {
+  count_store(context, accesses);
+  const uint32_t bytes = accesses.bytes;
   const bool synchronous = op.flags & kVolatile;
   const uint32_t warp = index_of(*context.warp);
-  for (Mask rest = lanes; rest; rest &= rest - 1) {
-    const auto lane = static_cast<uint32_t>(std::countr_zero(rest));
-    const auto address = static_cast<uint32_t>(addresses[lane]);
+  for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
+    const uint32_t lane = first_lane(rest);
+    const auto address = static_cast<uint32_t>(accesses.addresses[lane]);
     const std::byte* value = values + size_t{lane} * bytes;
     if (context.grid->check) {
       // Whoever stores the value that is there already does no harm, as when many threads set one flag.

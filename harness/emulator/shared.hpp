@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "harness/emulator/coalescing.hpp"
 #include "harness/emulator/context.hpp"
 #include "harness/emulator/races.hpp"
 
@@ -17,9 +18,9 @@ class SharedMemory {
   uint32_t size() const { return size_; }
 
   // Addresses are offsets, lanes in bounds and aligned.
-  void load(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes, std::byte* values);
-  void store(Context& context, const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes,
-             const std::byte* values);
+  void load(Context& context, const Op& op, const Accesses& accesses, std::byte* values);
+  void store(Context& context, const Op& op, const Accesses& accesses, const std::byte* values);
+  void count_store(Context& context, const Accesses& accesses);
   std::byte* atomic(Context& context, const Op& op, uint64_t address, uint32_t lane, uint32_t bytes);
 
   // As an atomic access: what the warp did is ordered before what another does once it has acquired.

@@ -87,7 +87,7 @@ uint32_t Warp::step(Context& context, uint32_t quantum) {
     }
     OpCount& count = context.counts[context.pc];
     ++count.warps;
-    count.lanes += static_cast<uint32_t>(std::popcount(lanes));
+    count.lanes += count_lanes(lanes);
     ++context.pc;
     --quantum;
     op.run(context, op, lanes);
