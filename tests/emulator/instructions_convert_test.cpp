@@ -74,7 +74,7 @@ TEST_CASE("instructions: cvt from integer to float") {
 TEST_CASE("instructions: cvt among floats") {
   check_snippets({
       {"cvt.rn.f32.f64 %d, %a64;", {{{1.0 + 0x1p-24}, 1.0f}, {{1e300}, kInf}}},
-      {"cvt.rp.f32.f64 %d, %a64;", {{{1.0 + 0x1p-60}, 1.0f + 0x1p-23f}}},
+      {"cvt.rp.f32.f64 %d, %a64;", {{{1.0 + 0x1p-40}, 1.0f + 0x1p-23f}}},
       {"cvt.rn.ftz.f32.f64 %d, %a64;", {{{-1e-40}, -0.0f}}},
       {"cvt.rz.sat.f32.f64 %d, %a64;", {{{1.5}, 1.0f}, {{-1.5}, 0.0f}}},
       {"cvt.f64.f32 %d64, %a;", {{{0.1f}, static_cast<double>(0.1f)}, {{0x1p-149f}, 0x1p-149}}},

@@ -76,8 +76,9 @@ TEST_CASE("instructions: special functions") {
       {"cos.approx.f32 %d, %a;", {{{0.5f}, 0x1.c1528p-1f}, {{0.0f}, 1.0f}}},
       {"tanh.approx.f32 %d, %a;", {{{0.5f}, 0x1.d9353ep-2f}, {{kInf}, 1.0f}, {{-kInf}, -1.0f}}},
       {"rcp.rn.f64 %d64, %a64;", {{{3.0}, 1 / 3.0}}},
-      {"rcp.approx.ftz.f64 %d64, %a64;", {{{4.0}, 0.25}, {{-0.0}, -INFINITY}}},
+      {"rcp.approx.ftz.f64 %d64, %a64;", {{{4.0}, 0.25}, {{-0.0}, static_cast<double>(-kInf)}}},
       {"rsqrt.approx.ftz.f64 %d64, %a64;", {{{4.0}, 0.5}}},
+      {"rsqrt.approx.f64 %d64, %a64;", {{{3.0}, 1 / std::sqrt(3.0)}}},
       {"sqrt.rn.f64 %d64, %a64;", {{{2.0}, 0x1.6a09e667f3bcdp0}}},
       {"sqrt.rz.f64 %d64, %a64;", {{{2.0}, 0x1.6a09e667f3bccp0}}},
   });

@@ -63,6 +63,13 @@ TEST_CASE("instructions: integer sums and products") {
       {"max.s16x2 %d, %a, %b;", {{{0x0001ffff, 0xffff0002u}, 0x00010002}}},
       {"min.u16x2 %d, %a, %b;", {{{0x0001ffff, 0xffff0002u}, 0x00010002}}},
       {"add.s16x2 %d, %a, %b;", {{{0x0001ffff, 0xffff0002u}, 0x00000001}}},
+      {"vadd4.u32.u32.u32 %d, %a, %b, %c;", {{{0x01ff02fe, 0x01010101, 0}, 0x020003ff}}},
+      {"vadd2.s32.s32.s32.sat %d, %a, %b, %c;", {{{0x7fff8000, 0x0001ffff, 0}, 0x7fff8000}}},
+      {"vsub4.u32.u32.u32 %d, %a, %b, %c;", {{{0x01ff0200, 0x01010101, 0}, 0x00fe01ff}}},
+      {"vabsdiff4.u32.u32.u32 %d, %a, %b, %c;", {{{0x01ff0200, 0x02010101, 0}, 0x01fe0101}}},
+      {"vabsdiff4.u32.u32.u32.add %d, %a, %b, %c;", {{{0x01ff0200, 0x02010101, 10}, 10 + 1 + 254 + 1 + 1}}},
+      {"vmin2.s32.s32.s32 %d, %a, %b, %c;", {{{0xffff0002u, 0x0001ffff, 0}, 0xffffffffu}}},
+      {"vmax4.u32.u32.u32 %d, %a, %b, %c;", {{{0xff000102u, 0x00ff0201, 0}, 0xffff0202u}}},
   });
 }
 
