@@ -55,7 +55,8 @@ void decode_copy(Decoder& d, Op& op) {
   d.take_one_of({"shared", "shared::cta"});
   d.take_one_of({"global"});
   d.take_any_of({"L2::64B", "L2::128B", "L2::256B"});
-  d.expect_operands(3, 4);
+  const size_t policies = take_cache_policy(d);
+  d.expect_operands(3 + policies, 4 + policies);
   d.address(d.operand(1), op, 1);
   if (op.immediate != static_cast<int32_t>(op.immediate)) d.fail("the offset has more than 32 bits");
   op.target = static_cast<uint32_t>(op.immediate);
@@ -64,7 +65,7 @@ void decode_copy(Decoder& d, Op& op) {
   const auto bytes = d.integer(d.operand(2));
   if (!bytes || (*bytes != 4 && *bytes != 8 && *bytes != 16)) d.fail("only 4, 8 and 16 bytes can be copied");
   op.bytes = static_cast<uint8_t>(*bytes);
-  if (d.operands().size() == 4) {
+  if (d.operands().size() == 4 + policies) {
     const bool predicate = d.is_predicate(d.operand(3));
     op.flags = predicate ? kHasPredicate : kHasSize;
     op.src[2] = predicate ? d.predicate(d.operand(3)) : d.source(d.operand(3), Type::u32);

@@ -288,9 +288,13 @@ void decode_rsqrt(Decoder& d, Op& op) {
   d.take("approx");
   const Modifiers modifiers = take_all(d, op, 1);
   op.instruction_class = InstructionClass::special;
-  op.run = modifiers.type == Type::f64 ? run_values<SpecialDouble<reciprocal_square_root_approximate>, double, 1>
-                                       : run_values<Special<reciprocal_square_root>, float, 1>;
-  if (modifiers.type == Type::f64) op.flags = 0;
+  if (modifiers.type == Type::f32) {
+    op.run = run_values<Special<reciprocal_square_root>, float, 1>;
+    return;
+  }
+  op.run = op.flags & kFtz ? run_values<SpecialDouble<reciprocal_square_root_approximate>, double, 1>
+                           : run_values<SpecialDouble<reciprocal_square_root_of_double>, double, 1>;
+  op.flags = 0;
 }
 
 template <float (*kFunction)(float), bool kHalves>

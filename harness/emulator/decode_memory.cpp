@@ -89,6 +89,7 @@ void take_hints(Decoder& d) {
 struct Form {
   Type type{};
   uint32_t count = 1;
+  size_t operands = 2;
 };
 
 Form take_form(Decoder& d, Op& op) {
@@ -99,6 +100,7 @@ Form take_form(Decoder& d, Op& op) {
   take_hints(d);
   if (ordered) op.flags |= kVolatile;
   Form form;
+  form.operands += take_cache_policy(d);
   if (d.take("v2")) form.count = 2;
   if (d.take("v4")) form.count = 4;
   form.type = d.take_type();
@@ -122,7 +124,7 @@ Type bits_of_width(uint32_t bytes) { return bytes == 2 ? Type::b16 : bytes == 4 
 void decode_load(Decoder& d, Op& op) {
   const Form form = take_form(d, op);
   if (is_signed(form.type)) op.flags |= kSignExtend;
-  d.expect_operands(2, 2);
+  d.expect_operands(form.operands, form.operands);
   d.address(d.operand(1), op);
   op.run = run_load;
   const syntax::Operand& to = d.operand(0);
@@ -143,7 +145,7 @@ void decode_load(Decoder& d, Op& op) {
 
 void decode_store(Decoder& d, Op& op) {
   const Form form = take_form(d, op);
-  d.expect_operands(2, 2);
+  d.expect_operands(form.operands, form.operands);
   d.address(d.operand(0), op);
   op.run = run_store;
   const syntax::Operand& from = d.operand(1);

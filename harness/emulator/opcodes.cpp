@@ -13,6 +13,7 @@ OpcodeTable make_table() {
 #endif
   if (table.empty()) plain::add_all(table);
   add_memory_opcodes(table);
+  add_cache_opcodes(table);
   add_async_opcodes(table);
   add_atomic_opcodes(table);
   add_control_opcodes(table);
@@ -20,6 +21,7 @@ OpcodeTable make_table() {
   add_shuffle_opcodes(table);
   add_matrix_opcodes(table);
   add_mbarrier_opcodes(table);
+  add_video_opcodes(table);
   return table;
 }
 

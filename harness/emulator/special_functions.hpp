@@ -57,6 +57,9 @@ inline float divide_approximate(float a, float b) {
   return canonical(reciprocal_is_zero ? a * std::copysign(0.0f, b) : a / b);
 }
 
+// rsqrt.approx.f64 is good to fp64's precision.
+inline double reciprocal_square_root_of_double(double x) { return 1.0 / std::sqrt(x); }
+
 // rcp.approx.ftz.f64 and rsqrt.approx.ftz.f64 look at the operand's upper 32 bits only and give only those.
 namespace detail {
 inline double upper_half(double x) { return std::bit_cast<double>(std::bit_cast<uint64_t>(x) & 0xffffffff00000000u); }
