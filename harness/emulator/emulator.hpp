@@ -200,6 +200,7 @@ struct Finding {
 struct Report {
   Counters counters;
   std::vector<Finding> findings;  // one for each kind and line, ordered by block
+  std::string printed;            // by printf, block after block
 };
 
 // Runs the entry over the whole grid and returns when it is done. Throws Error for a name that is not in the module or
