@@ -30,7 +30,7 @@ constexpr size_t size_of(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 constexpr std::string_view name_of(DType dtype) { return dtype == DType::f32 ? "f32" : "bf16"; }
 
 // Largest relative error of rounding to the type: half a unit in the last place.
-constexpr double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-9; }
+constexpr double unit_roundoff(DType dtype) { return dtype == DType::f32 ? 0x1p-24 : 0x1p-8; }
 
 constexpr std::optional<DType> parse_dtype(std::string_view text) {
   if (text == "f32" || text == "fp32") return DType::f32;

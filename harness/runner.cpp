@@ -10,6 +10,7 @@ class CpuRunner final : public Runner {
     executor_.release_scratch();
   }
 
+  const Variant& variant() const override { return variant_; }
   void upload(int) override {}
   void run(int set) override { variant_.run(workload_.set(set), workload_.problem(), executor_); }
   std::optional<double> timed_run(int set) override {

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "harness/dtype.hpp"
+#include "harness/memory.hpp"
 
 namespace wkv {
 
@@ -41,7 +41,13 @@ struct TensorSpec {
   size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
 };
 
-// The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
+// One element of a tensor in memory, at an offset in elements, widened.
+inline double element(const std::byte* data, DType dtype, int64_t offset) {
+  if (dtype == DType::f32) return reinterpret_cast<const float*>(data)[offset];
+  return static_cast<float>(reinterpret_cast<const BFloat16*>(data)[offset]);
+}
+
+// The tensors of one problem in one allocation each, page-aligned, with canaries before and behind.
 class TensorSet {
  public:
   explicit TensorSet(std::vector<TensorSpec> specs);
@@ -56,27 +62,22 @@ class TensorSet {
     return reinterpret_cast<Element*>(data(name));
   }
 
-  // One element, at an offset in elements, widened.
-  double value(const TensorSpec& spec, int64_t offset) const;
-
   // Fills every output with a pattern that is NaN in fp32 and bf16 and that arithmetic does not produce.
   void poison_outputs() const;
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
-  // A checksum over all inputs, to see that a run left them alone.
-  uint64_t input_checksum() const;
+  void restore_guards() const;
+  // To see whether anything changed in a tensor.
+  uint64_t checksum(const TensorSpec& spec) const;
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;
 
  private:
-  struct FreeDeleter {
-    void operator()(std::byte* memory) const;
-  };
   size_t index_of(std::string_view name) const;
 
   std::vector<TensorSpec> specs_;
-  std::vector<std::unique_ptr<std::byte[], FreeDeleter>> allocations_;
+  std::vector<Memory> allocations_;
 };
 
 }  // namespace wkv
