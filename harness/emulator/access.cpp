@@ -1,13 +1,12 @@
 // A warp's loads and stores, by state space: bounds, alignment, never-written memory, and what is counted of them.
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
+#include "harness/emulator/access_checks.hpp"
 #include "harness/emulator/block.hpp"
 #include "harness/emulator/coalescing.hpp"
 #include "harness/emulator/context.hpp"
+#include "harness/emulator/global_access.hpp"
 
 namespace wkv::emulator {
 namespace {
@@ -58,172 +57,6 @@ void for_each_space(Context& context, const Op& op, const uint64_t* addresses, M
     body(space, local, same);
     lanes &= ~same;
   }
-}
-
-std::string access_text(bool writes, uint32_t bytes, Space space, uint64_t address) {
-  return fmt::format("{} of {} bytes at {} address {:#x}", writes ? "write" : "read", bytes, name_of(space), address);
-}
-
-template <class IsWrong>
-Mask lanes_that(const Accesses& accesses, const IsWrong& is_wrong) {
-  Mask wrong = 0;
-  for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
-    const uint32_t lane = first_lane(rest);
-    wrong |= Mask{is_wrong(accesses.addresses[lane])} << lane;
-  }
-  return wrong;
-}
-
-// The lanes whose address is a multiple of the access's size. Values of 12 bytes and the like do not exist.
-Mask aligned_lanes(Context& context, const Op& op, Space space, const Accesses& accesses, bool writes) {
-  const uint32_t bytes = accesses.bytes;
-  if (!context.grid->check) return accesses.lanes;
-  if (accesses.pattern != Pattern::any && (accesses.first() & (bytes - 1)) == 0) return accesses.lanes;
-  const Mask wrong = lanes_that(accesses, [&](uint64_t address) { return (address & (bytes - 1)) != 0; });
-  if (wrong) {
-    const uint32_t lane = first_lane(wrong);
-    context.report(FindingKind::misaligned, op, wrong, lane, accesses.addresses[lane],
-                   [&] { return access_text(writes, bytes, space, accesses.addresses[lane]); });
-  }
-  return accesses.lanes & ~wrong;
-}
-
-// The lanes that lie in [0, size) of a space with small addresses.
-Mask lanes_below(Context& context, const Op& op, Space space, const Accesses& accesses, uint64_t size, bool writes) {
-  const uint32_t bytes = accesses.bytes;
-  const auto is_outside = [&](uint64_t address, uint64_t length) { return address > size || size - address < length; };
-  if (accesses.pattern != Pattern::any) {
-    const uint64_t length = accesses.pattern == Pattern::same ? bytes : uint64_t{bytes} * kLanes;
-    if (!is_outside(accesses.first(), length)) return accesses.lanes;
-  }
-  const Mask wrong = lanes_that(accesses, [&](uint64_t address) { return is_outside(address, bytes); });
-  if (wrong) {
-    const uint32_t lane = first_lane(wrong);
-    context.report(FindingKind::out_of_bounds, op, wrong, lane, accesses.addresses[lane], [&] {
-      return fmt::format("{}, of which there are {} bytes", access_text(writes, bytes, space, accesses.addresses[lane]),
-                         size);
-    });
-  }
-  return accesses.lanes & ~wrong;
-}
-
-Allocation* allocation_of(Context& context, uint64_t address, uint64_t bytes) {
-  Allocation* allocation = context.last_allocation;
-  if (allocation && allocation->contains(address, bytes)) return allocation;
-  allocation = context.grid->memory->find(address);
-  if (!allocation || !allocation->contains(address, bytes)) return nullptr;
-  return context.last_allocation = allocation;
-}
-
-void report_unmapped(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes,
-                     bool writes) {
-  context.report(FindingKind::out_of_bounds, op, Mask{1} << lane, lane, address, [&] {
-    return fmt::format("{}, {}", access_text(writes, bytes, space, address), context.grid->memory->describe(address));
-  });
-}
-
-// Where all lanes' bytes lie in one piece that the body can do at once: calls it with the allocation and the number of
-// bytes, true if there is such a piece.
-template <class Body>
-bool at_once(Context& context, const Accesses& accesses, const Body& body) {
-  if (accesses.pattern == Pattern::any) return false;
-  const uint64_t length = accesses.pattern == Pattern::same ? accesses.bytes : uint64_t{accesses.bytes} * kLanes;
-  Allocation* allocation = allocation_of(context, accesses.first(), length);
-  return allocation && body(*allocation, length);
-}
-
-// One lane's load of global or constant memory. False if there is none.
-bool load_lane(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes,
-               std::byte* value) {
-  const Allocation* allocation = allocation_of(context, address, bytes);
-  if (!allocation) {
-    report_unmapped(context, op, space, address, lane, bytes, false);
-    return false;
-  }
-  if (!allocation->all_written && context.grid->check && !allocation->is_written(address, bytes)) {
-    context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, address, [&] {
-      return fmt::format("{}, {}, where nothing was written", access_text(false, bytes, space, address),
-                         context.grid->memory->describe(address));
-    });
-  }
-  std::memcpy(value, allocation->data + (address - allocation->begin), bytes);
-  return true;
-}
-
-// Returns the lanes that loaded.
-Mask load_global(Context& context, const Op& op, Space space, Accesses accesses, std::byte* values) {
-  const uint32_t bytes = accesses.bytes;
-  const bool done_at_once = at_once(context, accesses, [&](const Allocation& allocation, uint64_t length) {
-    if (context.grid->check && !allocation.is_written(accesses.first(), length)) return false;
-    const std::byte* from = allocation.data + (accesses.first() - allocation.begin);
-    if (accesses.pattern == Pattern::contiguous) {
-      std::memcpy(values, from, length);
-    } else {
-      for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
-        std::memcpy(values + size_t{first_lane(rest)} * bytes, from, bytes);
-      }
-    }
-    return true;
-  });
-  if (!done_at_once) {
-    Mask done = 0;
-    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
-      const uint32_t lane = first_lane(rest);
-      const bool loads =
-          load_lane(context, op, space, accesses.addresses[lane], lane, bytes, values + size_t{lane} * bytes);
-      done |= Mask{loads} << lane;
-    }
-    if (!accesses.keep(done)) return 0;
-  }
-  if (space == Space::global) {
-    ++context.counters->global_load_requests;
-    context.counters->global_load_sectors += count_sectors(accesses);
-    context.counters->global_load_bytes += uint64_t{bytes} * count_lanes(accesses.lanes);
-  }
-  return accesses.lanes;
-}
-
-bool store_lane(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes,
-                const std::byte* value) {
-  Allocation* allocation = allocation_of(context, address, bytes);
-  if (!allocation) {
-    report_unmapped(context, op, space, address, lane, bytes, true);
-    return false;
-  }
-  if (allocation->read_only) {
-    context.report(FindingKind::read_only_write, op, Mask{1} << lane, lane, address, [&] {
-      return fmt::format("{}, {}", access_text(true, bytes, space, address), context.grid->memory->describe(address));
-    });
-    return false;
-  }
-  const uint64_t offset = address - allocation->begin;
-  std::memcpy(allocation->data + offset, value, bytes);
-  if (!allocation->all_written) std::memset(allocation->written + offset, 1, bytes);
-  return true;
-}
-
-void store_global(Context& context, const Op& op, Space space, Accesses accesses, const std::byte* values) {
-  const uint32_t bytes = accesses.bytes;
-  const bool done_at_once = at_once(context, accesses, [&](Allocation& allocation, uint64_t length) {
-    if (allocation.read_only || accesses.pattern == Pattern::same) return false;
-    const uint64_t offset = accesses.first() - allocation.begin;
-    std::memcpy(allocation.data + offset, values, length);
-    if (!allocation.all_written) std::memset(allocation.written + offset, 1, length);
-    return true;
-  });
-  if (!done_at_once) {
-    Mask done = 0;
-    for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
-      const uint32_t lane = first_lane(rest);
-      const bool stores =
-          store_lane(context, op, space, accesses.addresses[lane], lane, bytes, values + size_t{lane} * bytes);
-      done |= Mask{stores} << lane;
-    }
-    if (!accesses.keep(done)) return;
-  }
-  ++context.counters->global_store_requests;
-  context.counters->global_store_sectors += count_sectors(accesses);
-  context.counters->global_store_bytes += uint64_t{bytes} * count_lanes(accesses.lanes);
 }
 
 uint64_t local_size(const Context& context) { return context.frame->local_base + context.frame->function->local_bytes; }
@@ -352,30 +185,6 @@ void Context::copy_async(const Op& op, const uint64_t* all_addresses, Mask all_l
     }
   });
 }
-
-namespace {
-
-// Atomic operations need memory that somebody has written.
-std::byte* atomic_place(Context& context, const Op& op, Space space, uint64_t address, uint32_t lane, uint32_t bytes) {
-  Allocation* allocation = space == Space::global ? allocation_of(context, address, bytes) : nullptr;
-  if (!allocation || allocation->read_only) {
-    report_unmapped(context, op, space, address, lane, bytes, true);
-    return nullptr;
-  }
-  const uint64_t offset = address - allocation->begin;
-  if (!allocation->all_written) {
-    if (context.grid->check && !allocation->is_written(address, bytes)) {
-      context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, address, [&] {
-        return fmt::format("atomic operation on {} bytes, {}, where nothing was written", bytes,
-                           context.grid->memory->describe(address));
-      });
-    }
-    std::memset(allocation->written + offset, 1, bytes);
-  }
-  return allocation->data + offset;
-}
-
-}  // namespace
 
 void Context::atomic(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes, std::byte** places) {
   warp->note_synchronous();

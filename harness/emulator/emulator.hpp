@@ -109,7 +109,7 @@ struct Options {
   bool check = true;  // off: bounds are still held, but nothing is said of races, unwritten memory and alignment
   int threads = 0;    // of the host, one block at a time on each; 0: all cores
   size_t max_findings = 16;
-  uint64_t instruction_limit = uint64_t{1} << 36;  // warp instructions of one block, then it counts as an endless loop
+  uint64_t instruction_limit = uint64_t{1} << 32;  // warp instructions of one block, then it counts as an endless loop
 };
 
 enum class InstructionClass {
