@@ -35,7 +35,7 @@ class Device {
   wkv::emulator::Report launch(const wkv::emulator::Module& module, std::string_view entry, uint32_t blocks,
                                uint32_t threads, const Arguments&... arguments) {
     std::vector<std::byte> bytes;
-    const auto append = [&](const auto& argument) {
+    [[maybe_unused]] const auto append = [&](const auto& argument) {
       bytes.resize((bytes.size() + sizeof argument - 1) / sizeof argument * sizeof argument + sizeof argument);
       std::memcpy(&bytes[bytes.size() - sizeof argument], &argument, sizeof argument);
     };
