@@ -101,7 +101,7 @@ struct Dim3 {
 };
 
 struct Launch {
-  Dim3 grid, block;
+  Dim3 grid{}, block{};
   uint32_t dynamic_shared_bytes = 0;
 };
 
