@@ -44,14 +44,16 @@ struct FragmentLayout {
   int rows = 0, columns = 0;
   Type type;
 
-  Position at(int lane, int element) const {
-    return positions_[static_cast<size_t>(lane * elements_per_lane + element)];
+  Position at(int lane, int element) const;
+  // Where the lanes' elements are in the matrix, stored row after row.
+  std::span<const uint16_t, kWarpSize> indices(int element) const {
+    return std::span<const uint16_t, kWarpSize>(&indices_[static_cast<size_t>(element) * kWarpSize], kWarpSize);
   }
   int elements_per_register() const { return bytes_of(type) >= 4 ? 1 : 4 / static_cast<int>(bytes_of(type)); }
   int registers() const { return elements_per_lane / elements_per_register(); }
 
  private:
-  std::vector<Position> positions_;
+  std::vector<uint16_t> indices_;  // [element][lane]
 };
 
 // d = a b + c for a whole warp. Registers are given as arrays of lanes; fp64 ones with the 64-bit calls.
