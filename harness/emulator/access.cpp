@@ -69,9 +69,8 @@ Mask load_local(Context& context, const Op& op, const Accesses& accesses, std::b
     const auto offset = static_cast<uint32_t>(accesses.addresses[lane]);
     const uint8_t* written = context.warp->local_written(lane, offset);
     if (context.grid->check && std::find(written, written + bytes, uint8_t{0}) != written + bytes) {
-      context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, offset, [&] {
-        return fmt::format("{}, where nothing was written", access_text(false, bytes, Space::local, offset));
-      });
+      context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, offset,
+                     [&] { return access_text(false, bytes, Space::local, offset) + ", where nothing was written"; });
     }
     std::memcpy(values + size_t{lane} * bytes, context.warp->local(lane, offset), bytes);
   }
