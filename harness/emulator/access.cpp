@@ -7,6 +7,7 @@
 #include "harness/emulator/coalescing.hpp"
 #include "harness/emulator/context.hpp"
 #include "harness/emulator/global_access.hpp"
+#include "harness/emulator/lane_values.hpp"
 
 namespace wkv::emulator {
 namespace {
@@ -68,11 +69,11 @@ Mask load_local(Context& context, const Op& op, const Accesses& accesses, std::b
     const uint32_t lane = first_lane(rest);
     const auto offset = static_cast<uint32_t>(accesses.addresses[lane]);
     const uint8_t* written = context.warp->local_written(lane, offset);
-    if (context.grid->check && std::find(written, written + bytes, uint8_t{0}) != written + bytes) {
+    if (context.grid->check && !all_bytes_are(written, bytes, 1)) {
       context.report(FindingKind::unwritten_read, op, Mask{1} << lane, lane, offset,
                      [&] { return access_text(false, bytes, Space::local, offset) + ", where nothing was written"; });
     }
-    std::memcpy(values + size_t{lane} * bytes, context.warp->local(lane, offset), bytes);
+    copy_value(values + size_t{lane} * bytes, context.warp->local(lane, offset), bytes);
   }
   context.counters->local_load_bytes += uint64_t{bytes} * count_lanes(lanes);
   return lanes;
@@ -84,7 +85,7 @@ void store_local(Context& context, const Op& op, const Accesses& accesses, const
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
     const auto offset = static_cast<uint32_t>(accesses.addresses[lane]);
-    std::memcpy(context.warp->local(lane, offset), values + size_t{lane} * bytes, bytes);
+    copy_value(context.warp->local(lane, offset), values + size_t{lane} * bytes, bytes);
     std::memset(context.warp->local_written(lane, offset), 1, bytes);
   }
   context.counters->local_store_bytes += uint64_t{bytes} * count_lanes(lanes);
@@ -103,7 +104,7 @@ Mask load_parameter(Context& context, const Op& op, const Accesses& accesses, st
     const uint32_t lane = first_lane(rest);
     const std::byte* from = is_kernel ? &context.grid->parameters[offsets[lane]]
                                       : context.frame->parameter(lane, static_cast<uint32_t>(offsets[lane]));
-    std::memcpy(values + size_t{lane} * bytes, from, bytes);
+    copy_value(values + size_t{lane} * bytes, from, bytes);
   }
   return lanes;
 }

@@ -1,4 +1,7 @@
 // cp.async and its groups.
+#include <algorithm>
+#include <bit>
+
 #include "harness/emulator/block.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/operands.hpp"
@@ -10,6 +13,22 @@ namespace {
 // being zeros, or under Op::flags a predicate that skips the read. Op::immediate and Op::target are the addresses'
 // offsets.
 enum : uint8_t { kHasSize = 8, kHasPredicate = 16 };
+
+// The first `bytes` bytes of each lane's value, in pieces whose size is a power of two.
+void load_pieces(Context& context, const Op& op, const uint64_t* from, Mask lanes, uint32_t bytes, std::byte* values,
+                 uint32_t stride) {
+  for (uint32_t done = 0; done < bytes;) {
+    const uint32_t size = std::bit_floor(bytes - done);
+    uint64_t addresses[kLanes];
+    alignas(64) std::byte piece[16 * kLanes];
+    for_each_lane(lanes, [&](uint32_t lane) { addresses[lane] = from[lane] + done; });
+    context.load(op, addresses, lanes, size, piece);
+    for_each_lane(lanes, [&](uint32_t lane) {
+      std::memcpy(values + size_t{lane} * stride + done, piece + size_t{lane} * size, size);
+    });
+    done += size;
+  }
+}
 
 void run_copy(Context& context, const Op& op, Mask lanes) {
   if (!lanes) return;
@@ -34,11 +53,7 @@ void run_copy(Context& context, const Op& op, Mask lanes) {
     for_each_lane(rest, [&](uint32_t lane) { same |= Mask{bytes_for(lane) == bytes} << lane; });
     rest &= ~same;
     if (bytes == 0) continue;
-    alignas(64) std::byte part[16 * kLanes];
-    context.load(source, from, same, bytes, part);
-    for_each_lane(same, [&](uint32_t lane) {
-      std::memcpy(values + size_t{lane} * op.bytes, part + size_t{lane} * bytes, bytes);
-    });
+    load_pieces(context, source, from, same, bytes, values, op.bytes);
   }
   context.copy_async(op, to, lanes, op.bytes, values);
 }

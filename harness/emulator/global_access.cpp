@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "harness/emulator/access_checks.hpp"
+#include "harness/emulator/lane_values.hpp"
 
 namespace wkv::emulator {
 namespace {
@@ -48,7 +49,7 @@ bool load_lane(Context& context, const Op& op, Space space, uint64_t address, ui
                          context.grid->memory->describe(address));
     });
   }
-  std::memcpy(value, allocation->data + (address - allocation->begin), bytes);
+  copy_value(value, allocation->data + (address - allocation->begin), bytes);
   return true;
 }
 
@@ -66,7 +67,7 @@ bool store_lane(Context& context, const Op& op, Space space, uint64_t address, u
     return false;
   }
   const uint64_t offset = address - allocation->begin;
-  std::memcpy(allocation->data + offset, value, bytes);
+  copy_value(allocation->data + offset, value, bytes);
   if (!allocation->all_written) std::memset(allocation->written + offset, 1, bytes);
   return true;
 }
@@ -81,9 +82,7 @@ Mask load_global(Context& context, const Op& op, Space space, Accesses accesses,
     if (accesses.pattern == Pattern::contiguous) {
       std::memcpy(values, from, length);
     } else {
-      for (Mask rest = accesses.lanes; rest; rest &= rest - 1) {
-        std::memcpy(values + size_t{first_lane(rest)} * bytes, from, bytes);
-      }
+      broadcast(values, accesses.lanes, from, bytes);
     }
     return true;
   });

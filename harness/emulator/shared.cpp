@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "harness/emulator/lane_values.hpp"
+
 namespace wkv::emulator {
 namespace {
 
@@ -21,13 +23,6 @@ void for_each_place(const Accesses& accesses, const Body& body) {
     } while (rest && accesses.addresses[first_lane(rest)] == accesses.addresses[first]);
     body(first, same);
   }
-}
-
-bool all_are(const uint8_t* states, uint32_t bytes, uint8_t state) {
-  for (uint32_t i = 0; i < bytes; ++i) {
-    if (states[i] != state) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -52,13 +47,11 @@ void SharedMemory::load(Context& context, const Op& op, const Accesses& accesses
   for_each_place(accesses, [&](uint32_t first, Mask same) {
     const auto address = static_cast<uint32_t>(accesses.addresses[first]);
     if (context.grid->check) {
-      if (!all_are(&state_[address], bytes, kWritten)) check_state(context, op, address, first, bytes, true);
+      if (!all_bytes_are(&state_[address], bytes, kWritten)) check_state(context, op, address, first, bytes, true);
       const auto conflict = races_.read(address, bytes, {warp, same, synchronous});
       if (conflict.found) report_race(context, op, address, first, false, conflict);
     }
-    for (Mask rest = same; rest; rest &= rest - 1) {
-      std::memcpy(values + size_t{first_lane(rest)} * bytes, &data_[address], bytes);
-    }
+    broadcast(values, same, &data_[address], bytes);
   });
 }
 
@@ -81,12 +74,12 @@ void SharedMemory::store(Context& context, const Op& op, const Accesses& accesse
     if (context.grid->check) {
       // Whoever stores the value that is there already does no harm, as when many threads set one flag.
       const bool changes =
-          std::memcmp(&data_[address], value, bytes) != 0 || !all_are(&state_[address], bytes, kWritten);
+          std::memcmp(&data_[address], value, bytes) != 0 || !all_bytes_are(&state_[address], bytes, kWritten);
       if (changes) check_state(context, op, address, lane, bytes, false);
       const auto conflict = races_.write(address, bytes, {warp, Mask{1} << lane, synchronous});
       if (conflict.found && changes) report_race(context, op, address, lane, true, conflict);
     }
-    std::memcpy(&data_[address], value, bytes);
+    copy_value(&data_[address], value, bytes);
     std::memset(&state_[address], kWritten, bytes);
   }
   if (synchronous) races_.release(warp, synchronous_);
@@ -95,7 +88,7 @@ void SharedMemory::store(Context& context, const Op& op, const Accesses& accesse
 std::byte* SharedMemory::atomic(Context& context, const Op& op, uint64_t address, uint32_t lane, uint32_t bytes) {
   const uint32_t warp = index_of(*context.warp);
   if (context.grid->check) {
-    if (!all_are(&state_[address], bytes, kWritten)) check_state(context, op, address, lane, bytes, true);
+    if (!all_bytes_are(&state_[address], bytes, kWritten)) check_state(context, op, address, lane, bytes, true);
     races_.acquire(warp, synchronous_);
     const auto conflict = races_.write(static_cast<uint32_t>(address), bytes, {warp, Mask{1} << lane, true});
     if (conflict.found) report_race(context, op, address, lane, true, conflict);
