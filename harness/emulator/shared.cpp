@@ -27,11 +27,11 @@ void for_each_place(const Accesses& accesses, const Body& body) {
 
 }  // namespace
 
-void SharedMemory::start(uint32_t bytes, uint32_t granule) {
+void SharedMemory::start(uint32_t bytes, uint32_t granule, uint32_t warps) {
   size_ = bytes;
   data_.assign(bytes, std::byte{0});
   state_.assign(bytes, kUnwritten);
-  races_.start(bytes, granule);
+  races_.start(bytes, granule, warps);
   synchronous_.fill(0);
 }
 
