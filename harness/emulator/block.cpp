@@ -84,7 +84,8 @@ bool Block::turn(uint64_t& budget) {
     if (abort_) return true;
     if (budget < used) {
       const Op& op = context_.ops[context_.pc];
-      context_.report(FindingKind::endless_loop, op, context_.active, 0, 0, [&] {
+      const Mask lanes = context_.active ? context_.active : 1;
+      context_.report(FindingKind::endless_loop, op, lanes, first_lane(lanes), 0, [&] {
         return fmt::format("the block has executed its limit of {} warp instructions", grid_.instruction_limit);
       });
       abort();
@@ -178,7 +179,7 @@ void Block::complete(uint32_t index) {
 void Block::sum_up() {
   for (const auto& function : grid_.module->functions) {
     const std::vector<OpCount>& counts = counts_[function->index];
-    for (size_t i = 0; i < counts.size(); ++i) {
+    for (size_t i = 0; i + 1 < counts.size(); ++i) {  // the last is the decoder's own
       const auto index = static_cast<size_t>(function->ops[i].instruction_class);
       counters_.warp_instructions[index] += counts[i].warps;
       counters_.lane_instructions[index] += counts[i].lanes;

@@ -44,6 +44,7 @@ class Block {
   void contribute(uint32_t barrier, Mask lanes, Mask predicate);
   void warp_changed();  // lanes have left; barriers may be complete now
   void abort() { abort_ = true; }
+  bool aborted() const { return abort_; }
   void print(std::string_view text) { printed_[index_] += text; }
 
   // Adds to the counters what has been counted by operation.

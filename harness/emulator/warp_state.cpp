@@ -61,7 +61,7 @@ void Warp::enter(Context& context, const Group& group) {
 }
 
 uint32_t Warp::run(Context& context, uint32_t quantum) {
-  while (quantum > 0 && resume(context)) {
+  while (quantum > 0 && !block_->aborted() && resume(context)) {
     quantum = step(context, quantum);
     if (context.leave) {  // the group has gone or waits
       starved_ = 0;

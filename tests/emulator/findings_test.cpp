@@ -150,6 +150,7 @@ SKIP:
 TEST_CASE("trap ends the launch with a finding") {
   const std::string text =
       small_kernel("  setp.eq.u32 %p0, %r0, 5;\n  @%p0 trap;  // BUG\n  st.global.u32 [%d3], %r0;");
+  CHECK(run_small(text, 32).out == std::vector<uint32_t>(32, 0xdead));
   const Finding finding = only_finding(text, 32, 3);
   CHECK(finding.kind == FindingKind::trap);
   CHECK(finding.thread[0] == 5);
