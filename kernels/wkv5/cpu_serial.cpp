@@ -217,8 +217,11 @@ const Registered<Wkv5> variant{
     {.name = "cpu_serial",
      .unsupported = unsupported,
      .extra_bytes = [](const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); },
-     .run = [](const Problem& problem, const Wkv5Tensors& tensors,
-               Executor& executor) { HWY_DYNAMIC_DISPATCH(run)(problem, tensors, executor); }}};
+     .run =
+         [](const Problem& problem, const Wkv5Tensors& tensors, Executor& executor) {
+           HWY_DYNAMIC_DISPATCH(run)
+           (problem, tensors, executor);
+         }}};
 
 }  // namespace
 }  // namespace wkv::kernels
