@@ -13,7 +13,8 @@ HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 
 // 2^x, with a relative error below 2e-7 wherever the result is a normal number; exact for whole x. Below the normal
-// numbers it goes to zero, exactly zero for x <= -127 and -infinity; infinity for x >= 128; NaN for NaN.
+// numbers it goes to zero, exactly zero for x <= -127 and -infinity; infinity for x >= 128; NaN for NaN in x86's
+// vectors.
 HWY_INLINE Vec exp2_vec(Vec x) {
   const hn::RebindToSigned<Floats> words;
   // The limits come first, so that a NaN, the second operand, passes through x86's Min and Max.

@@ -35,29 +35,48 @@ struct FourRows {
   }
 };
 
+// Calls body<kVecs>(n) for vectors of channels from n, several at a time where N has as many; gives the channels done.
+template <class Body>
+HWY_INLINE int64_t for_channels(int64_t N, const Body& body) {
+  constexpr int kMany = 4;
+  int64_t n = 0;
+  for (; n + kMany * kLanes <= N; n += kMany * kLanes) body.template operator()<kMany>(n);
+  for (; n + kLanes <= N; n += kLanes) body.template operator()<1>(n);
+  return n;
+}
+
+// score[i] = q . row i.
 template <class Element>
 HWY_INLINE void four_products(int64_t N, const float* q, const FourRows<Element>& k, int64_t offset, float* score) {
   Vec sum[4] = {zero(), zero(), zero(), zero()};
-  int64_t n = 0;
-  for (; n + kLanes <= N; n += kLanes) {
-    const Vec query = load_vec(q + n);
-    for (int i = 0; i < 4; ++i) sum[i] = hn::MulAdd(query, load_vec(k.at[i] + offset + n), sum[i]);
-  }
+  int64_t n = for_channels(N, [&]<int kVecs>(int64_t first) HWY_ATTR {
+    for (int j = 0; j < kVecs; ++j) {
+      const Vec query = load_vec(q + first + j * kLanes);
+      for (int i = 0; i < 4; ++i) {
+        sum[i] = hn::MulAdd(query, load_vec(k.at[i] + offset + first + j * kLanes), sum[i]);
+      }
+    }
+  });
   store_sums(sum[0], sum[1], sum[2], sum[3], score);
   for (; n < N; ++n) {
     for (int i = 0; i < 4; ++i) score[i] += q[n] * load(k.at[i] + offset + n);
   }
 }
 
+// y += sum of p[i] * row i.
 template <class Element>
 HWY_INLINE void add_four(int64_t N, const float* p, const FourRows<Element>& v, int64_t offset, float* y) {
   const Vec weight[4] = {broadcast(p[0]), broadcast(p[1]), broadcast(p[2]), broadcast(p[3])};
-  int64_t n = 0;
-  for (; n + kLanes <= N; n += kLanes) {
-    Vec sum = load_vec(y + n);
-    for (int i = 0; i < 4; ++i) sum = hn::MulAdd(weight[i], load_vec(v.at[i] + offset + n), sum);
-    store_vec(sum, y + n);
-  }
+  int64_t n = for_channels(N, [&]<int kVecs>(int64_t first) HWY_ATTR {
+    Vec sum[kVecs];
+    for (int j = 0; j < kVecs; ++j) sum[j] = load_vec(y + first + j * kLanes);
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < kVecs; ++j) {
+        sum[j] = hn::MulAdd(weight[i], load_vec(v.at[i] + offset + first + j * kLanes), sum[j]);
+      }
+    }
+    for (int j = 0; j < kVecs; ++j) store_vec(sum[j], y + first + j * kLanes);
+  });
   for (; n < N; ++n) {
     for (int i = 0; i < 4; ++i) y[n] += p[i] * load(v.at[i] + offset + n);
   }
@@ -123,12 +142,13 @@ class CacheScan {
 
   // The scores of a head become its 2^(score - largest), zero behind the last key, and what it has so far is rescaled.
   void exponentiate(int64_t keys, float* score, int64_t h, const Partial& partial) const {
-    std::fill(score + keys, score + kKeys, kMinusInfinity);
+    const int64_t end = (keys + 15) / 16 * 16;  // whole vectors and whole fours
+    std::fill(score + keys, score + end, kMinusInfinity);
     Vec most = broadcast(partial.largest[h]);
-    for (int64_t i = 0; i < keys; i += kLanes) most = hn::Max(most, load_vec(score + i));
+    for (int64_t i = 0; i < end; i += kLanes) most = hn::Max(most, load_vec(score + i));
     most = hn::MaxOfLanes(Floats(), most);
     Vec sum = zero();
-    for (int64_t i = 0; i < kKeys; i += kLanes) {
+    for (int64_t i = 0; i < end; i += kLanes) {
       const Vec power = exp2_vec(hn::Sub(load_vec(score + i), most));
       store_vec(power, score + i);
       sum = hn::Add(sum, power);

@@ -45,14 +45,13 @@ namespace {
 HWY_EXPORT(run);
 HWY_EXPORT(extra_bytes);
 
-const Registered<Attention> variant{
-    {.name = "cpu_tiled",
-     .extra_bytes = [](const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); },
-     .run =
-         [](const Problem& problem, const AttentionTensors& tensors, Executor& executor) {
-           HWY_DYNAMIC_DISPATCH(run)
-           (problem, tensors, executor);
-         }}};
+void run_here(const Problem& problem, const AttentionTensors& tensors, Executor& executor) {
+  HWY_DYNAMIC_DISPATCH(run)(problem, tensors, executor);
+}
+
+size_t extra_bytes_here(const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); }
+
+const Registered<Attention> variant{{.name = "cpu_tiled", .extra_bytes = extra_bytes_here, .run = run_here}};
 
 }  // namespace
 }  // namespace wkv::kernels

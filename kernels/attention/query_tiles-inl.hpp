@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <limits>
 #include <numbers>
-#include <type_traits>
 
 #include "harness/executor.hpp"
 #include "kernels/attention/attention.hpp"
@@ -143,22 +142,21 @@ void attend(int64_t N, const Strip& strip, const KeyBlock& block, float* p) {
   }
 }
 
-// A thread's scratch memory for a tile of at most kMaxQueries queries, with rows of padded(N) or vectors.
+// A thread's scratch memory for a tile of some queries, a multiple of kStrip.
 class TileScratch {
  public:
-  static constexpr int64_t kMinQueries = 48, kMaxQueries = 192;
-  static_assert(kMinQueries % kStrip == 0 && kMaxQueries % kMinQueries == 0);
+  static int64_t floats(int64_t N, int64_t queries) {
+    return 2 * (queries + kKeys) * padded(N) + kKeys * kStrip + 2 * queries;
+  }
 
-  static int64_t floats(int64_t N) { return 2 * (kMaxQueries + kKeys) * padded(N) + kKeys * kStrip + 2 * kMaxQueries; }
-
-  TileScratch(float* memory, int64_t N)
+  TileScratch(float* memory, int64_t N, int64_t queries)
       : q(memory),
-        y(q + kMaxQueries * padded(N)),
-        k(y + kMaxQueries * padded(N)),
+        y(q + queries * padded(N)),
+        k(y + queries * padded(N)),
         v(k + kKeys * padded(N)),
         p(v + kKeys * padded(N)),
         largest(p + kKeys * kStrip),
-        sum(largest + kMaxQueries) {}
+        sum(largest + queries) {}
 
   float *q, *y;  // a strip behind the other
   float *k, *v;  // a block's keys and values; k also rows of q and y on their way
@@ -177,7 +175,7 @@ struct HeadRows {
 template <class Element>
 class QueryTile {
  public:
-  // Queries [first_query, last_query), at most kMaxQueries.
+  // Queries [first_query, last_query).
   QueryTile(int64_t N, int64_t first_query, int64_t last_query, const TileScratch& scratch)
       : N_(N), first_query_(first_query), last_query_(last_query), scratch_(scratch) {}
 
@@ -249,15 +247,18 @@ class QueryTile {
   TileScratch scratch_;
 };
 
-// Tiles as large as possible, for a key block is copied once per tile, but enough of them for all threads.
+// A key block is copied once per tile, so tiles are as large as q and y fit into a part of L2 (192 KiB), but small
+// enough that there are some for every thread.
 inline int64_t queries_of_tile(const Problem& p, int64_t threads) {
-  constexpr int64_t kMin = TileScratch::kMinQueries, kTasksPerThread = 8;
-  const int64_t share = p.B * p.H * p.T / (kTasksPerThread * threads);
-  return std::clamp((share + kMin - 1) / kMin * kMin, kMin, TileScratch::kMaxQueries);
+  constexpr int64_t kStep = 48, kMax = 384, kMaxFloats = int64_t{48} << 10, kTilesPerThread = 8;
+  static_assert(kStep % kStrip == 0 && kMax % kStep == 0);
+  const int64_t most = std::clamp(kMaxFloats / (2 * padded(p.N)) / kStep * kStep, kStep, kMax);
+  const int64_t share = p.B * p.H * p.T / (kTilesPerThread * threads);
+  return std::clamp((std::min(share, p.T) + kStep - 1) / kStep * kStep, kStep, most);
 }
 
 inline size_t query_tiles_bytes(const Problem& p, int threads) {
-  return sizeof(float) * static_cast<size_t>(TileScratch::floats(p.N) * threads);
+  return sizeof(float) * static_cast<size_t>(TileScratch::floats(p.N, queries_of_tile(p, threads)) * threads);
 }
 
 // Longest tiles of a head first, so that the last tasks are short.
@@ -265,18 +266,18 @@ template <class Element>
 void run_query_tiles(const Problem& p, const AttentionTensors& tensors, Executor& executor) {
   const int64_t heads = p.B * p.H, threads = executor.threads(), stride = p.H * p.N;
   const int64_t queries = queries_of_tile(p, threads), tiles = (p.T + queries - 1) / queries;
-  const int64_t floats = TileScratch::floats(p.N);
+  const int64_t floats = TileScratch::floats(p.N, queries);
   auto* memory = reinterpret_cast<float*>(executor.scratch(query_tiles_bytes(p, executor.threads())).data());
   executor.parallel_for(heads * tiles, [&](int64_t task, int thread) {
     const int64_t head = task / tiles, first = (tiles - 1 - task % tiles) * queries;
     const int64_t offset = (head / p.H * p.T * p.H + head % p.H) * p.N;
-    const auto rows = [&]<class Pointer>(Pointer* tensor) {
-      using RowElement = std::conditional_t<std::is_const_v<Pointer>, const Element, Element>;
-      return HeadRows<RowElement>{reinterpret_cast<RowElement*>(tensor) + offset, stride};
+    const auto rows = [&](const std::byte* tensor) {
+      return HeadRows<const Element>{reinterpret_cast<const Element*>(tensor) + offset, stride};
     };
     const QueryTile<Element> tile(p.N, first, std::min(first + queries, p.T),
-                                  TileScratch(memory + thread * floats, p.N));
-    tile.run(rows(tensors.q), rows(tensors.k), rows(tensors.v), rows(tensors.y));
+                                  TileScratch(memory + thread * floats, p.N, queries));
+    tile.run(rows(tensors.q), rows(tensors.k), rows(tensors.v),
+             {reinterpret_cast<Element*>(tensors.y) + offset, stride});
   });
 }
 
