@@ -20,7 +20,7 @@
 
 #include "harness/executor.hpp"
 #include "harness/problem.hpp"
-#include "kernels/element.hpp"
+#include "kernels/wkv5/ahead.hpp"
 #include "kernels/wkv5/chunk-inl.hpp"
 #include "kernels/wkv5/wkv5.hpp"
 
@@ -110,27 +110,26 @@ class ChunkSchedule {
                                       tokens_of(chunk), memory);
   }
 
-  void prefetch(int64_t head, int64_t chunk) const {
-    const int64_t bytes = p_.N * static_cast<int64_t>(sizeof(Element));
-    for (int t = 0; t < tokens_of(chunk); ++t) {
-      const int64_t at = (offset(head, chunk) + t * stride()) * static_cast<int64_t>(sizeof(Element));
-      for (int64_t line = 0; line < bytes; line += 64) {
-        for (const std::byte* tensor : {tensors_.r, tensors_.k, tensors_.v}) {
-          __builtin_prefetch(tensor + at + line, 0, 2);
-        }
-      }
-    }
+  // The rows that a chunk reads and writes; nothing for one behind the last.
+  Ahead rows_of(int64_t head, int64_t chunk) const {
+    if (chunk >= plan_.chunks) return {};
+    constexpr int64_t kSize = sizeof(Element);
+    const int64_t at = offset(head, chunk) * kSize;
+    return {.rows = {tensors_.r + at, tensors_.k + at, tensors_.v + at, tensors_.y + at},
+            .row_bytes = p_.N * kSize,
+            .stride_bytes = stride() * kSize,
+            .rows_left = tokens_of(chunk)};
   }
 
   // Panels [first, last) of a state through one chunk.
   void apply(int64_t head, int64_t chunk, const Head* blocks, std::byte* memory, float* state, int64_t first,
-             int64_t last, bool with_outputs) const {
+             int64_t last, bool with_outputs, Ahead ahead = {}) const {
     const int tokens = tokens_of(chunk);
     Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(head, chunk);
     for (int64_t panel = first; panel < last; ++panel) {
       float* columns = state + panel * padded(p_.N) * kPanel;
       if (with_outputs) Kernel::outputs(p_.N, memory, tokens, panel * kPanel, columns, y, stride());
-      Kernel::advance(p_.N, blocks, memory, tokens, panel * kPanel, columns);
+      Kernel::advance(p_.N, blocks, memory, tokens, panel * kPanel, columns, ahead);
     }
   }
 
@@ -140,8 +139,13 @@ class ChunkSchedule {
     const float* from = tensors_.state + head * p_.N * p_.N;
     for (int64_t column = 0; column < padded(p_.N); column += kPanel) {
       for (int64_t i = 0; i < padded(p_.N); ++i, state += kPanel) {
-        const int64_t count = i < p_.N ? std::clamp<int64_t>(p_.N - column, 0, kPanel) : 0;
-        std::fill(std::copy_n(from + i * p_.N + column, count, state), state + kPanel, 0.0f);
+        const float* row = from + i * p_.N + column;
+        if (i < p_.N && column + kPanel <= p_.N) {
+          copy_panel_row(row, state);
+        } else {
+          const int64_t count = i < p_.N ? std::clamp<int64_t>(p_.N - column, 0, kPanel) : 0;
+          std::fill(std::copy_n(row, count, state), state + kPanel, 0.0f);
+        }
       }
     }
   }
@@ -150,9 +154,20 @@ class ChunkSchedule {
     float* to = tensors_.state_out + head * p_.N * p_.N;
     for (int64_t column = 0; column < p_.N; column += kPanel) {
       const float* panel = state + column * padded(p_.N);
-      const int64_t count = std::min<int64_t>(p_.N - column, kPanel);
-      for (int64_t i = 0; i < p_.N; ++i) std::copy_n(panel + i * kPanel, count, to + i * p_.N + column);
+      for (int64_t i = 0; i < p_.N; ++i, panel += kPanel) {
+        float* row = to + i * p_.N + column;
+        if (column + kPanel <= p_.N) {
+          copy_panel_row(panel, row);
+        } else {
+          std::copy_n(panel, p_.N - column, row);
+        }
+      }
     }
+  }
+
+  static void copy_panel_row(const float* from, float* to) {
+    store_vec(load_vec(from), to);
+    store_vec(load_vec(from + kLanes), to + kLanes);
   }
 
   void start_stream(int64_t head, int64_t slot_index) const {
@@ -171,8 +186,7 @@ class ChunkSchedule {
     load_state(head, state);
     for (int64_t chunk = 0; chunk < plan_.chunks; ++chunk) {
       prepare(head, chunk, head_of(thread), memory);
-      if (chunk + 1 < plan_.chunks) prefetch(head, chunk + 1);
-      apply(head, chunk, head_of(thread), memory, state, 0, panels(), true);
+      apply(head, chunk, head_of(thread), memory, state, 0, panels(), true, rows_of(head, chunk + 1));
     }
     store_state(state, head);
   }

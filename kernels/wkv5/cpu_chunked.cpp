@@ -74,8 +74,10 @@ struct Chunked {
       const float* state = panel;
       for (int64_t first = 0; first < N; first += kChannels) {
         const ChunkBlock<kTokens>& block = chunk.blocks[first / kChannels];
-        const int64_t count = std::min(N - first, kChannels);
-        for (int64_t i = 0; i < count; ++i, state += kPanel) add_product(block.r[p] + i, kChannels, state, tile);
+        const int64_t count = std::min(padded(N) - first, kChannels);
+        for (int64_t i = 0; i < count; i += 4, state += 4 * kPanel) {
+          for (int m = 0; m < 4; ++m) add_product(block.r[p] + i + m, kChannels, state + m * kPanel, tile);
+        }
       }
       for (int q = 0; q < std::min(p + kRows, subs_end); ++q) {
         add_product(chunk.scores[p] + q, kTokens, columns.v[q] + column % kChannels, tile);
@@ -87,17 +89,30 @@ struct Chunked {
   }
 
   // S' = w^tokens S + k'^T v for a panel of columns.
-  static void advance(int64_t N, const Head* heads, std::byte* memory, int tokens, int64_t column, float* panel) {
+  static void advance(int64_t N, const Head* heads, std::byte* memory, int tokens, int64_t column, float* panel,
+                      Ahead& ahead) {
+    if (tokens == kTokens) {
+      advance_tiles<kTokens>(N, heads, memory, column, panel, ahead);
+    } else if (tokens > kSub) {
+      advance_tiles<kTokens, true>(N, heads, memory, column, panel, ahead);
+    } else {
+      advance_tiles<kSub, true>(N, heads, memory, column, panel, ahead);
+    }
+  }
+
+  // kProducts: the tokens that take part, those that do not exist having k' = 0.
+  template <int kProducts, bool kLast = false>
+  static void advance_tiles(int64_t N, const Head* heads, std::byte* memory, int64_t column, float* panel,
+                            Ahead& ahead) {
     const Chunk<kTokens> chunk(memory);
-    const ChunkBlock<kTokens>& columns = chunk.blocks[column / kChannels];
-    const float* v = columns.v[0] + column % kChannels;
-    const int subs_end = (tokens + kSub - 1) / kSub * kSub;
+    const float* v = chunk.blocks[column / kChannels].v[0] + column % kChannels;
     for (int64_t i = 0; i < padded(N); i += kRows, panel += kRows * kPanel) {
       const Head& head = heads[i / kChannels];
       const int64_t c = i % kChannels;
-      const float* keep = (tokens == kTokens ? head.keep : head.last_keep) + c;
-      const float* gain = (tokens == kTokens ? head.gain : head.last_gain) + c;
+      const float* keep = (kLast ? head.last_keep : head.keep) + c;
+      const float* gain = (kLast ? head.last_gain : head.gain) + c;
       const float* k = chunk.blocks[i / kChannels].k[0] + c;
+      ahead.ask();
       Tile tile;
       for (int m = 0; m < kRows; ++m) {
         const Vec kept = broadcast(keep[m]), gained = broadcast(gain[m]);
@@ -106,7 +121,8 @@ struct Chunked {
           tile.at[m][j] = hn::MulAdd(gained, state, hn::And(kept, state));
         }
       }
-      for (int q = 0; q < subs_end; ++q) add_product(k + q * kChannels, 1, v + q * kChannels, tile);
+      HWY_UNROLL(8)
+      for (int q = 0; q < kProducts; ++q) add_product(k + q * kChannels, 1, v + q * kChannels, tile);
       for (int m = 0; m < kRows; ++m) {
         for (int j = 0; j < 2; ++j) store_vec(tile.at[m][j], panel + m * kPanel + j * kLanes);
       }

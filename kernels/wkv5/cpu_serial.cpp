@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "harness/variant.hpp"
+#include "kernels/wkv5/ahead.hpp"
 #include "kernels/wkv5/decay.hpp"
 #include "kernels/wkv5/wkv5.hpp"
 
@@ -83,7 +84,7 @@ HWY_INLINE Scores prepare(int64_t N, const Element* const (&r)[2], const Element
 // y and the new state for kVecs vectors of columns, of which `from`, `to`, v and y point at the first.
 template <int kTokens, int kVecs, class Element>
 HWY_INLINE void pass(int64_t N, const Scratch& scratch, const Scores& scores, int64_t column, const float* w,
-                     const float* from, float* to, Element* const (&y)[2]) {
+                     const float* from, float* to, Element* const (&y)[2], Ahead& ahead) {
   const int64_t stride = N;
   Vec v[kTokens][kVecs], sum[kTokens][kVecs];
   for (int j = 0; j < kVecs; ++j) {
@@ -98,6 +99,7 @@ HWY_INLINE void pass(int64_t N, const Scratch& scratch, const Scores& scores, in
   for (const Block* block = scratch.blocks; N > 0; ++block, N -= Block::kChannels, w += Block::kChannels) {
     const int64_t rows = std::min(N, Block::kChannels);
     for (int64_t i = 0; i < rows; ++i, from += stride, to += stride) {
+      if (i % 8 == 0) ahead.ask();
       Vec state[kVecs];
       for (int j = 0; j < kVecs; ++j) state[j] = load_vec(from + j * kLanes);
       for (int t = 0; t < kTokens; ++t) {
@@ -126,11 +128,11 @@ HWY_INLINE void pass(int64_t N, const Scratch& scratch, const Scores& scores, in
 // Columns [first, last) in passes of kVecs vectors, the rest in narrower ones.
 template <int kTokens, int kVecs, class Element>
 HWY_INLINE void passes(int64_t N, const Scratch& scratch, const Scores& scores, int64_t first, int64_t last,
-                       const float* w, const float* from, float* to, Element* const (&y)[2]) {
+                       const float* w, const float* from, float* to, Element* const (&y)[2], Ahead& ahead) {
   for (; first + kVecs * kLanes <= last; first += kVecs * kLanes) {
-    pass<kTokens, kVecs>(N, scratch, scores, first, w, from, to, y);
+    pass<kTokens, kVecs>(N, scratch, scores, first, w, from, to, y, ahead);
   }
-  if constexpr (kVecs > 1) passes<kTokens, kVecs / 2>(N, scratch, scores, first, last, w, from, to, y);
+  if constexpr (kVecs > 1) passes<kTokens, kVecs / 2>(N, scratch, scores, first, last, w, from, to, y, ahead);
 }
 
 // One head, columns [first, last), from its first token to its last.
@@ -156,16 +158,26 @@ void run_columns(const Problem& p, const Wkv5Tensors& tensors, int64_t head, int
       scratch.blocks[i / Block::kChannels].gain[i % Block::kChannels] = decay.gain;
     }
   }
+  constexpr int64_t kAhead = 4;  // tokens: a pair later than the next, to be there in time
+  const auto rows_ahead = [&](int64_t t) {
+    const auto row = [&](const Element* tensor) { return reinterpret_cast<const std::byte*>(tensor + t * stride); };
+    return Ahead{.rows = {row(r), row(k), row(v), row(y)},
+                 .row_bytes = N * static_cast<int64_t>(sizeof(Element)),
+                 .stride_bytes = stride * static_cast<int64_t>(sizeof(Element)),
+                 .rows_left = std::clamp<int64_t>(T - t, 0, 2)};
+  };
   int64_t t = 0;
   for (; t + 2 <= T; t += 2, from = to) {
     const int64_t a = t * stride, b = a + stride;
+    Ahead ahead = rows_ahead(t + kAhead);
     const Scores scores = prepare<2, Element>(N, {r + a, r + b}, {k + a, k + b}, {v + a, v + b}, w, u, scratch);
-    passes<2, kPairVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a, y + b});
+    passes<2, kPairVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a, y + b}, ahead);
   }
   if (t < T) {
     const int64_t a = t * stride;
+    Ahead nothing;
     const Scores scores = prepare<1, Element>(N, {r + a}, {k + a}, {v + a}, w, u, scratch);
-    passes<1, kSingleVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a});
+    passes<1, kSingleVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a}, nothing);
   }
 }
 
