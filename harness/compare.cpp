@@ -75,13 +75,15 @@ void compare_output(const TensorSet& set, const Slice& slice, const ExpectedOutp
 //   independent; an operator's `growth` says how many of them, as a root of a sum of squares, weigh as much as the
 //   output's `scale`. So an error has a standard deviation below 0.58 u(fp32) growth scale, and the largest of the
 //   1e9 errors of a big output is at 6.1 deviations: 3.5 u growth scale. A variant that rounds the factors of its
-//   products to a shorter type adds u(products) factor_growth scale, by the same reasoning.
+//   products to a shorter type adds u(products) factor_growth scale, by the same reasoning. Roundings that all go the
+//   same way are at worst u each: u drift scale.
 // - Results below the smallest normal float may be flushed to zero, here or in a term: a constant.
 double tolerance(const ExpectedOutput& expected, size_t i, DType stored, DType products) {
   constexpr double kDeviations = 3.5;
   const double accumulated = unit_roundoff(DType::f32) * expected.growth;
   const double factors = products == DType::f32 ? 0 : unit_roundoff(products) * expected.factor_growth;
-  const double arithmetic = kDeviations * (accumulated + factors) * expected.scale[i];
+  const double drift = unit_roundoff(DType::f32) * expected.drift;
+  const double arithmetic = (kDeviations * (accumulated + factors) + drift) * expected.scale[i];
   const double stored_rounding = unit_roundoff(stored) * (std::abs(expected.value[i]) + arithmetic);
   return stored_rounding + arithmetic + expected.growth * kSmallest;
 }

@@ -50,7 +50,7 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
   const reference::Matrix v_squared = v.cwiseAbs2();
   const reference::Vector k_norm = k.rowwise().norm();
   ExpectedOutput y{.tensor = "y", .value = {}, .scale = {}};
-  double growth = 0;
+  double growth = 0, sharpest = 0;
   for (const int64_t t : times) {
     const int64_t context = p.mode == Mode::decode ? p.T : t + 1;
     const auto row = reference::attention_row(q.row(t), k.topRows(context), v.topRows(context));
@@ -61,9 +61,11 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
     y.value.insert(y.value.end(), row.y.begin(), row.y.end());
     y.scale.insert(y.scale.end(), scale.begin(), scale.end());
     const double score = q.row(t).norm() * k_norm.head(context).maxCoeff() / std::sqrt(p.N);
+    sharpest = std::max(sharpest, score);
     growth = std::max(growth, std::sqrt(static_cast<double>(context)) + std::sqrt(static_cast<double>(p.N)) + score);
   }
   y.growth = growth;
+  y.factor_growth += sharpest;  // what rounded factors do to a score, relatively to its exponential
   return {y};
 }
 
