@@ -56,6 +56,7 @@ std::span<std::byte> TensorSet::bytes(const TensorSpec& spec) const { return {da
 double TensorSet::value(const TensorSpec& spec, int64_t offset) const {
   const std::byte* memory = data(spec.name);
   if (spec.dtype == DType::f32) return reinterpret_cast<const float*>(memory)[offset];
+  if (spec.dtype == DType::f16) return static_cast<float>(reinterpret_cast<const Float16*>(memory)[offset]);
   return static_cast<float>(reinterpret_cast<const BFloat16*>(memory)[offset]);
 }
 

@@ -59,7 +59,7 @@ class TensorSet {
   // One element, at an offset in elements, widened.
   double value(const TensorSpec& spec, int64_t offset) const;
 
-  // Fills every output with a pattern that is NaN in fp32 and bf16 and that arithmetic does not produce.
+  // Fills every output with a pattern that is NaN in every dtype and that arithmetic does not produce.
   void poison_outputs() const;
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
