@@ -11,7 +11,6 @@
 namespace wkv {
 namespace {
 
-constexpr size_t kGuardBytes = 4096;
 constexpr std::byte kCanary{0xc5};
 
 size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -26,12 +25,20 @@ int64_t TensorSpec::elements() const {
 
 void TensorSet::FreeDeleter::operator()(std::byte* memory) const { std::free(memory); }
 
+std::byte* TensorAddresses::data(std::string_view name) const {
+  const auto found =
+      std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& at) { return at.first == name; });
+  if (found == addresses_.end()) throw std::out_of_range(fmt::format("no tensor named \"{}\"", name));
+  return found->second;
+}
+
 TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
   for (const TensorSpec& spec : specs_) {
     const size_t bytes = kGuardBytes + padded(spec.bytes()) + kGuardBytes;
     auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
     if (memory == nullptr) throw std::bad_alloc();
     allocations_.emplace_back(memory);
+    addresses_.add(spec.name, memory + kGuardBytes);
     std::fill_n(memory, kGuardBytes, kCanary);
     std::fill(memory + kGuardBytes + spec.bytes(), memory + bytes, kCanary);
   }
@@ -52,6 +59,10 @@ const TensorSpec& TensorSet::spec(std::string_view name) const { return specs_[i
 std::byte* TensorSet::data(std::string_view name) const { return allocations_[index_of(name)].get() + kGuardBytes; }
 
 std::span<std::byte> TensorSet::bytes(const TensorSpec& spec) const { return {data(spec.name), spec.bytes()}; }
+
+std::span<std::byte> TensorSet::allocation(const TensorSpec& spec) const {
+  return {data(spec.name) - kGuardBytes, kGuardBytes + padded(spec.bytes()) + kGuardBytes};
+}
 
 double TensorSet::value(const TensorSpec& spec, int64_t offset) const {
   const std::byte* memory = data(spec.name);

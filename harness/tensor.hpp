@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "harness/dtype.hpp"
@@ -41,6 +42,20 @@ struct TensorSpec {
   size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
 };
 
+// Where the tensors of a problem lie, by name: in the host's memory or in a device's.
+class TensorAddresses {
+ public:
+  void add(std::string name, std::byte* address) { addresses_.emplace_back(std::move(name), address); }
+  std::byte* data(std::string_view name) const;  // throws std::out_of_range if there is no such tensor
+  template <class Element>
+  Element* as(std::string_view name) const {
+    return reinterpret_cast<Element*>(data(name));
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::byte*>> addresses_;
+};
+
 // The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
 class TensorSet {
  public:
@@ -56,6 +71,10 @@ class TensorSet {
     return reinterpret_cast<Element*>(data(name));
   }
 
+  const TensorAddresses& addresses() const { return addresses_; }
+  // All memory of a tensor: its data with kGuardBytes of canaries before and at least as many behind.
+  std::span<std::byte> allocation(const TensorSpec& spec) const;
+
   // One element, at an offset in elements, widened.
   double value(const TensorSpec& spec, int64_t offset) const;
 
@@ -68,6 +87,7 @@ class TensorSet {
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;
+  static constexpr size_t kGuardBytes = 4096;
 
  private:
   struct FreeDeleter {
@@ -77,6 +97,7 @@ class TensorSet {
 
   std::vector<TensorSpec> specs_;
   std::vector<std::unique_ptr<std::byte[], FreeDeleter>> allocations_;
+  TensorAddresses addresses_;
 };
 
 }  // namespace wkv

@@ -82,7 +82,7 @@ const RegisteredOperator registered{{.name = std::string(Wkv5::kName),
 
 }  // namespace
 
-Wkv5Tensors Wkv5::bind(const TensorSet& set) {
+Wkv5Tensors Wkv5::bind(const TensorAddresses& set) {
   return {.r = set.data("r"),
           .k = set.data("k"),
           .v = set.data("v"),
