@@ -37,6 +37,19 @@ function(add_cuda_sources target)
       DEPENDS ${source} ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake
       DEPFILE ${object}.d COMMENT "Building CUDA object ${name}" VERBATIM)
     target_sources(${target} PRIVATE ${object} ${report})
-    set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+    target_link_libraries(${target} INTERFACE ${object})  # an object library hands on what it compiled itself only
   endforeach()
+endfunction()
+
+# The library that plays NVIDIA's driver in the tests; it needs NVIDIA's header.
+function(add_driver_of_tests target source)
+  cmake_path(GET WKV_NVCC PARENT_PATH bin)
+  if(NOT WKV_NVCC OR NOT EXISTS ${bin}/../include/cuda.h)
+    return()
+  endif()
+  add_library(driver_of_tests MODULE ${source})
+  target_include_directories(driver_of_tests SYSTEM PRIVATE ${bin}/../include)
+  target_link_libraries(driver_of_tests PRIVATE harness)
+  add_dependencies(${target} driver_of_tests)
+  set_target_properties(${target} PROPERTIES BUILD_RPATH $ORIGIN)  # where the tests look for it
 endfunction()
