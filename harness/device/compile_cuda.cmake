@@ -16,10 +16,11 @@ execute_process(COMMAND ${command} -Xptxas=-v -MD -MT ${OBJECT} -MF ${OBJECT}.d 
   RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 
 string(REGEX REPLACE "(ptxas info[^\n]*|    [0-9]+ bytes stack frame[^\n]*)\n" "" complaints "${output}")
-if(result)
-  message(FATAL_ERROR "${complaints}")
-elseif(NOT complaints STREQUAL "")
+if(NOT complaints STREQUAL "")
   message(NOTICE "${complaints}")
+endif()
+if(result)
+  message(FATAL_ERROR "nvcc failed on ${SOURCE}")
 endif()
 
 file(WRITE ${REPORT} "#include \"harness/device/kernel_registry.hpp\"

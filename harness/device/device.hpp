@@ -26,7 +26,7 @@ struct Dim3 {
 };
 
 struct LaunchShape {
-  Dim3 grid, block;
+  Dim3 grid = {}, block = {};
   uint32_t dynamic_shared_bytes = 0;
 };
 

@@ -7,30 +7,12 @@
 
 #include "harness/device/cuda_device.hpp"
 #include "harness/device/emulated_device.hpp"
+#include "tests/cuda/device_test_kernels.hpp"
 
 namespace wkv {
 namespace {
 
 constexpr const char* kDriverOfTests = "libdriver_of_tests.so";  // driver_of_tests.cpp
-
-// Parameters of many sizes, so that one at a wrong offset shows.
-template <class Number>
-__global__ void axpy(const char n, const double factor, const short offset, const Number* x, const float bias,
-                     Number* y) {
-  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  if (i < n) y[i] = static_cast<Number>(factor) * x[i] + static_cast<Number>(bias) + static_cast<Number>(offset);
-}
-
-__global__ void reverse(const int n, int* values) {
-  extern __shared__ int staged[];
-  for (int i = threadIdx.x; i < n; i += blockDim.x) staged[n - 1 - i] = values[i];
-  __syncthreads();
-  for (int i = threadIdx.x; i < n; i += blockDim.x) values[i] = staged[i];
-}
-
-__global__ void indices(int* values) { values[blockIdx.y * gridDim.x + blockIdx.x] = 10 * blockIdx.y + blockIdx.x; }
-
-__global__ void do_nothing() {}
 
 template <class Element>
 std::span<const std::byte> bytes_of(const std::vector<Element>& values) {
@@ -70,15 +52,14 @@ TEST_CASE("device: kernels get their arguments, memory and results come and go")
   SECTION("arguments of every size") {
     const DeviceMemory x = upload(*device, std::vector<double>{1, 2, 3, 4, 5}, "x");
     const DeviceMemory y = upload(*device, std::vector<double>(6, -1), "y");
-    device->launch(axpy<double>, {.grid = {3}, .block = {2}}, 5, 0.5, 100, pointer<double>(x), 0.25f,
-                   pointer<double>(y));
+    device->launch(axpy_f64, {.grid = {3}, .block = {2}}, 5, 0.5, 100, pointer<double>(x), 0.25f, pointer<double>(y));
     device->synchronize();
     CHECK(download<double>(*device, y) == std::vector<double>{100.75, 101.25, 101.75, 102.25, 102.75, -1});
   }
-  SECTION("template instances are told apart") {
+  SECTION("kernels of one file are told apart") {
     const DeviceMemory x = upload(*device, std::vector<float>{1, 2}, "x"),
                        y = upload(*device, std::vector<float>(2), "y");
-    device->launch(axpy<float>, {.block = {32}}, 2, 2.0, 0, pointer<float>(x), 1.0f, pointer<float>(y));
+    device->launch(axpy_f32, {.block = {32}}, 2, 2.0, 0, pointer<float>(x), 1.0f, pointer<float>(y));
     CHECK(download<float>(*device, y) == std::vector<float>{3, 5});
   }
   SECTION("dynamic shared memory, more than 48 KiB of it") {
@@ -178,7 +159,7 @@ TEST_CASE("device: what a kernel does wrong is told with kernel, source line and
     message = error.what();
   }
   CHECK_THAT(message, Catch::Contains("indices"));
-  CHECK_THAT(message, Catch::Contains("device_test.cu"));
+  CHECK_THAT(message, Catch::Contains("device_test_kernels.cu"));
   CHECK_THAT(message, Catch::Contains("values"));
   CHECK(device.counts().empty());
 }
