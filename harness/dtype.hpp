@@ -65,7 +65,7 @@ constexpr std::string_view name_of(DType dtype) {
 
 // Largest relative error of rounding to the type: half a unit in the last place.
 constexpr double unit_roundoff(DType dtype) {
-  return dtype == DType::f32 ? 0x1p-24 : dtype == DType::bf16 ? 0x1p-9 : 0x1p-11;
+  return dtype == DType::f32 ? 0x1p-24 : dtype == DType::bf16 ? 0x1p-8 : 0x1p-11;
 }
 
 constexpr std::optional<DType> parse_dtype(std::string_view text) {

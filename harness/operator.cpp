@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -42,10 +43,11 @@ std::vector<int64_t> slice_offsets(const TensorSpec& spec, const Slice& slice) {
 
 std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, int64_t batch, int64_t head) {
   const TensorSpec& spec = set.spec(tensor);
-  std::vector<double> values;
-  for (const int64_t offset : slice_offsets(spec, {.batch = batch, .head = head, .times = {}})) {
-    values.push_back(set.value(spec, offset));
-  }
+  const std::byte* data = set.data(tensor);
+  const std::vector<int64_t> offsets = slice_offsets(spec, {.batch = batch, .head = head, .times = {}});
+  std::vector<double> values(offsets.size());
+  std::transform(offsets.begin(), offsets.end(), values.begin(),
+                 [&](int64_t offset) { return element(data, spec.dtype, offset); });
   return values;
 }
 

@@ -42,6 +42,10 @@ struct ExpectedOutput {
   std::vector<double> scale;
   // How many units of roundoff of the accumulating type (fp32) rounding adds up to, as a multiple of scale.
   double growth = 1;
+  // The same for the type that a variant rounds the factors of its products to (Variant::products), where that is not
+  // fp32. By default the root of the five roundings that a product of four factors and one intermediate sum goes
+  // through, independent of each other.
+  double factor_growth = 2.24;
 };
 
 struct Operator {

@@ -16,6 +16,7 @@ class CpuRunner final : public Runner {
     executor_.release_scratch();
   }
 
+  const Variant& variant() const override { return variant_; }
   void upload(int) override {}
   void run(int set) override { variant_.run(workload_.set(set), workload_.problem(), executor_); }
   std::optional<double> timed_run(int set) override {
@@ -50,6 +51,8 @@ class DeviceRunner final : public Runner {
       }
     }
   }
+
+  const Variant& variant() const override { return variant_; }
 
   void upload(int set) override {
     for_each_tensor(set, [&](std::byte* there, std::span<std::byte> here) { device_.copy_to_device(there, here); });

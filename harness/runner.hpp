@@ -14,6 +14,8 @@ class Runner {
  public:
   virtual ~Runner() = default;
 
+  virtual const Variant& variant() const = 0;
+
   // Brings a whole set (inputs, poisoned outputs, guards) to the device. Nothing to do on a CPU.
   virtual void upload(int set) = 0;
   // One run on a set; everything that it does is over when it returns.

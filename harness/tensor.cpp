@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -39,9 +40,8 @@ TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
     if (memory == nullptr) throw std::bad_alloc();
     allocations_.emplace_back(memory);
     addresses_.add(spec.name, memory + kGuardBytes);
-    std::fill_n(memory, kGuardBytes, kCanary);
-    std::fill(memory + kGuardBytes + spec.bytes(), memory + bytes, kCanary);
   }
+  restore_guards();
 }
 
 size_t TensorSet::index_of(std::string_view name) const {
@@ -62,13 +62,6 @@ std::span<std::byte> TensorSet::bytes(const TensorSpec& spec) const { return {da
 
 std::span<std::byte> TensorSet::allocation(const TensorSpec& spec) const {
   return {data(spec.name) - kGuardBytes, kGuardBytes + padded(spec.bytes()) + kGuardBytes};
-}
-
-double TensorSet::value(const TensorSpec& spec, int64_t offset) const {
-  const std::byte* memory = data(spec.name);
-  if (spec.dtype == DType::f32) return reinterpret_cast<const float*>(memory)[offset];
-  if (spec.dtype == DType::f16) return static_cast<float>(reinterpret_cast<const Float16*>(memory)[offset]);
-  return static_cast<float>(reinterpret_cast<const BFloat16*>(memory)[offset]);
 }
 
 void TensorSet::poison_outputs() const {
@@ -95,21 +88,30 @@ std::string TensorSet::overrun() const {
   return {};
 }
 
-uint64_t TensorSet::input_checksum() const {
-  uint64_t hash = 0x9e3779b97f4a7c15u;
-  for (const TensorSpec& spec : specs_) {
-    if (spec.role != Role::input) continue;
-    const auto memory = bytes(spec);
-    uint64_t lanes[4] = {1, 2, 3, 4};  // independent chains, so that the multiplies overlap
-    size_t i = 0;
-    for (; i + 32 <= memory.size(); i += 32) {
-      uint64_t words[4];
-      std::memcpy(words, memory.data() + i, 32);
-      for (int lane = 0; lane < 4; ++lane) lanes[lane] = (lanes[lane] ^ words[lane]) * 0x9fb21c651e98df25u;
-    }
-    for (; i < memory.size(); ++i) lanes[0] = (lanes[0] ^ static_cast<uint64_t>(memory[i])) * 0x9fb21c651e98df25u;
-    for (const uint64_t lane : lanes) hash = ((hash ^ lane) * 0x9fb21c651e98df25u) ^ (lane >> 29);
+void TensorSet::restore_guards() const {
+  for (size_t i = 0; i < specs_.size(); ++i) {
+    std::byte* memory = allocations_[i].get();
+    const size_t bytes = specs_[i].bytes();
+    std::fill_n(memory, kGuardBytes, kCanary);
+    std::fill(memory + kGuardBytes + bytes, memory + 2 * kGuardBytes + padded(bytes), kCanary);
   }
+}
+
+uint64_t TensorSet::checksum(const TensorSpec& spec) const {
+  // Every step is a bijection of the lane, so that no difference is lost in it; the rotation brings the highest bits,
+  // which a multiplication cannot spread, down again.
+  const auto mix = [](uint64_t lane, uint64_t word) { return std::rotl((lane ^ word) * 0x9fb21c651e98df25u, 29); };
+  const auto memory = bytes(spec);
+  uint64_t lanes[4] = {1, 2, 3, 4};  // independent chains, so that the multiplies overlap
+  size_t i = 0;
+  for (; i + 32 <= memory.size(); i += 32) {
+    uint64_t words[4];
+    std::memcpy(words, memory.data() + i, 32);
+    for (int lane = 0; lane < 4; ++lane) lanes[lane] = mix(lanes[lane], words[lane]);
+  }
+  for (; i < memory.size(); ++i) lanes[0] = mix(lanes[0], static_cast<uint64_t>(memory[i]));
+  uint64_t hash = 0;
+  for (const uint64_t lane : lanes) hash = mix(hash, lane);
   return hash;
 }
 

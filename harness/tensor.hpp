@@ -56,6 +56,13 @@ class TensorAddresses {
   std::vector<std::pair<std::string, std::byte*>> addresses_;
 };
 
+// One element of a tensor in memory, at an offset in elements, widened.
+inline double element(const std::byte* data, DType dtype, int64_t offset) {
+  if (dtype == DType::f32) return reinterpret_cast<const float*>(data)[offset];
+  if (dtype == DType::f16) return static_cast<float>(reinterpret_cast<const Float16*>(data)[offset]);
+  return static_cast<float>(reinterpret_cast<const BFloat16*>(data)[offset]);
+}
+
 // The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
 class TensorSet {
  public:
@@ -75,15 +82,13 @@ class TensorSet {
   // All memory of a tensor: its data with kGuardBytes of canaries before and at least as many behind.
   std::span<std::byte> allocation(const TensorSpec& spec) const;
 
-  // One element, at an offset in elements, widened.
-  double value(const TensorSpec& spec, int64_t offset) const;
-
   // Fills every output with a pattern that is NaN in every dtype and that arithmetic does not produce.
   void poison_outputs() const;
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
-  // A checksum over all inputs, to see that a run left them alone.
-  uint64_t input_checksum() const;
+  void restore_guards() const;
+  // To see whether anything changed in a tensor.
+  uint64_t checksum(const TensorSpec& spec) const;
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;

@@ -9,8 +9,8 @@
 namespace wkv {
 
 struct Verification {
-  std::string failure;         // one line for the user: what is wrong, the first bad index, expected, got; empty if none
-  double error = 0;            // largest |got - expected| relative to the output's scale (ExpectedOutput::scale)
+  std::string failure;  // one line for the user: what is wrong, the first bad index, expected, got; empty if none
+  double error = 0;     // largest |got - expected| relative to the output's scale (ExpectedOutput::scale)
   double tolerance_ratio = 0;  // largest |got - expected| / tolerance; above 1 is a failure
   double fastest_seconds = 0;  // of the runs made: an estimate for choosing the number of timed iterations
 

@@ -49,11 +49,17 @@ class Workload {
   // What one set needs, without allocating it.
   static size_t set_bytes(const Operator& op, const Problem& problem);
 
-  // For each slice of the sample its outputs; computed at the first call, on the executor's threads.
+  // For each slice of the sample its outputs with the inputs of this set; computed at the first call, on the executor's
+  // threads, when the set must hold its own inputs. Throws std::runtime_error if an output is beyond fp32's range.
   const std::vector<std::vector<ExpectedOutput>>& expected(int set, Executor& executor);
 
+  // For each slice of the sample the outputs that the source gives for set 0; asked for at the first call.
+  const std::vector<std::vector<ExpectedOutput>>& given();
+
   // Fills a set's inputs again, with those of set number `like`.
-  void refill(int set, int like, Executor& executor) const;
+  void refill(int set, int like, Executor& executor);
+  // Name of the first input of a set that is not as it was filled; empty if none.
+  std::string changed_input(int set) const;
 
  private:
   const Operator* op_;
@@ -62,6 +68,8 @@ class Workload {
   Sample sample_;
   std::vector<TensorSet> sets_;
   std::vector<std::vector<std::vector<ExpectedOutput>>> expected_;
+  std::vector<std::vector<ExpectedOutput>> given_;
+  std::vector<std::vector<uint64_t>> checksums_;  // for each set, of its inputs as they were filled
 };
 
 }  // namespace wkv

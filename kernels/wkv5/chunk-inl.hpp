@@ -1,0 +1,185 @@
+// A chunk of tokens of one head as factors of matrix products, all of them fp32. For positions p, q of a chunk of L:
+//   r'_p = r_p w^p, k'_q = k_q w^(L-1-q), A[p][q] = sum_i r_p k_q w^(p-1-q) for q < p, A[p][p] = sum_i r_p u k_p
+//   y = r' S + A v,  S' = w^L S + k'^T v
+// No power of w is negative, so that none overflows: a chunk is cut into sub-chunks of four tokens. Inside one, A is
+// computed directly; between two, w^(p-1-q) is split at the start of the later one, where both exponents are >= 0.
+// One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
+#if defined(WKV_KERNELS_WKV5_CHUNK_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef WKV_KERNELS_WKV5_CHUNK_INL_HPP
+#undef WKV_KERNELS_WKV5_CHUNK_INL_HPP
+#else
+#define WKV_KERNELS_WKV5_CHUNK_INL_HPP
+#endif
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/simd-inl.hpp"
+#include "kernels/wkv5/decay.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace wkv::kernels::HWY_NAMESPACE {
+
+inline constexpr int kSub = 4;             // tokens of a sub-chunk
+inline constexpr int64_t kChannels = 64;   // of a block: rows of a block lie at constant distances
+inline constexpr int kPanel = 2 * kLanes;  // columns of a register tile
+static_assert(kChannels % kPanel == 0);
+
+inline int64_t blocks_of(int64_t N) { return (N + kChannels - 1) / kChannels; }
+// Channels that are computed; the surplus ones are zero in k, v and r.
+inline int64_t padded(int64_t N) {
+  constexpr int64_t kMultiple = std::max(kPanel, 8);
+  return (N + kMultiple - 1) / kMultiple * kMultiple;
+}
+
+// What a head's decay and bonus contribute, 64 channels of it.
+template <int kTokens>
+struct HeadBlock {
+  alignas(64) float bonus[kChannels];
+  float power[kSub + 1][kChannels];             // w^0 to w^4
+  float sub_power[kTokens / kSub][kChannels];   // w^(4 P)
+  float keep[kChannels], gain[kChannels];       // the decay over a whole chunk (decay.hpp)
+  float last_keep[kChannels], last_gain[kChannels];  // over the last, shorter one
+};
+
+// w and u hold N floats; last_tokens is the length of the last chunk.
+template <int kTokens>
+void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens, HeadBlock<kTokens>* blocks) {
+  for (int64_t i = 0; i < padded(N); ++i) {
+    HeadBlock<kTokens>& block = blocks[i / kChannels];
+    const int64_t c = i % kChannels;
+    const float decay = i < N ? w[i] : 0;
+    block.bonus[c] = i < N ? u[i] : 0;
+    block.power[0][c] = 1;
+    for (int n = 0; n < kSub; ++n) block.power[n + 1][c] = block.power[n][c] * decay;
+    block.sub_power[0][c] = 1;
+    for (int sub = 1; sub < kTokens / kSub; ++sub) {
+      block.sub_power[sub][c] = block.sub_power[sub - 1][c] * block.power[kSub][c];
+    }
+    const Decay whole = decay_over(kTokens, decay), last = decay_over(last_tokens, decay);
+    block.keep[c] = whole.keep, block.gain[c] = whole.gain;
+    block.last_keep[c] = last.keep, block.last_gain[c] = last.gain;
+  }
+}
+
+template <int kTokens>
+struct ChunkBlock {
+  alignas(64) float r[kTokens][kChannels];
+  float k[kTokens][kChannels];
+  float v[kTokens][kChannels];
+};
+
+template <int kTokens>
+struct Chunk {
+  explicit Chunk(std::byte* memory)
+      : scores(reinterpret_cast<float(*)[kTokens]>(memory)),
+        blocks(reinterpret_cast<ChunkBlock<kTokens>*>(memory + sizeof(float) * kTokens * kTokens)) {}
+  static size_t bytes(int64_t N) {
+    return sizeof(float) * kTokens * kTokens + static_cast<size_t>(blocks_of(N)) * sizeof(ChunkBlock<kTokens>);
+  }
+
+  float (*scores)[kTokens];  // A; zero above the diagonal, as far as whole sub-chunks go
+  ChunkBlock<kTokens>* blocks;
+};
+
+// The rows of a chunk's tokens; those after the last token of a sequence point to zeros. padded(N) elements each.
+template <int kTokens, class Element>
+struct Rows {
+  const Element* r[kTokens];
+  const Element* k[kTokens];
+  const Element* v[kTokens];
+};
+
+// Sub-chunk `sub`, of which `count` tokens exist: r' and k' relative to its start and end, v, and A inside it.
+template <int kTokens, class Element>
+HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, const Rows<kTokens, Element>& rows, int sub,
+                            int count, const Chunk<kTokens>& chunk) {
+  const int first = sub * kSub;
+  const Element* const* r = rows.r + first;
+  const Element* const* k = rows.k + first;
+  const Element* const* v = rows.v + first;
+  Vec s00 = zero(), s10 = zero(), s11 = zero(), s20 = zero(), s21 = zero(), s22 = zero(), s30 = zero(), s31 = zero(),
+      s32 = zero(), s33 = zero();
+  for (int64_t i = 0; i < padded(N); i += kLanes) {
+    const HeadBlock<kTokens>& head = heads[i / kChannels];
+    ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
+    const int64_t c = i % kChannels;
+    const Vec w = load_vec(head.power[1] + c), bonus = load_vec(head.bonus + c);
+    for (int t = 0; t < kSub; ++t) {
+      store_vec(load_vec(v[t] + i), block.v[first + t] + c);
+      store_vec(hn::Mul(load_vec(r[t] + i), load_vec(head.power[t] + c)), block.r[first + t] + c);
+      store_vec(hn::Mul(load_vec(k[t] + i), load_vec(head.power[std::max(count - 1 - t, 0)] + c)),
+                block.k[first + t] + c);
+    }
+    Vec k0 = load_vec(k[0] + i), k1 = load_vec(k[1] + i);
+    const Vec k2 = load_vec(k[2] + i), r1 = load_vec(r[1] + i), r2 = load_vec(r[2] + i), r3 = load_vec(r[3] + i);
+    s00 = hn::MulAdd(hn::Mul(load_vec(r[0] + i), bonus), k0, s00);
+    s11 = hn::MulAdd(hn::Mul(r1, bonus), k1, s11);
+    s22 = hn::MulAdd(hn::Mul(r2, bonus), k2, s22);
+    s33 = hn::MulAdd(hn::Mul(r3, bonus), load_vec(k[3] + i), s33);
+    s10 = hn::MulAdd(r1, k0, s10);
+    s21 = hn::MulAdd(r2, k1, s21);
+    s32 = hn::MulAdd(r3, k2, s32);
+    k0 = hn::Mul(k0, w);
+    k1 = hn::Mul(k1, w);
+    s20 = hn::MulAdd(r2, k0, s20);
+    s31 = hn::MulAdd(r3, k1, s31);
+    s30 = hn::MulAdd(r3, hn::Mul(k0, w), s30);
+  }
+  store_sums(s00, zero(), zero(), zero(), chunk.scores[first] + first);
+  store_sums(s10, s11, zero(), zero(), chunk.scores[first + 1] + first);
+  store_sums(s20, s21, s22, zero(), chunk.scores[first + 2] + first);
+  store_sums(s30, s31, s32, s33, chunk.scores[first + 3] + first);
+}
+
+// A between the tokens of a sub-chunk and an earlier one, whose k' is by now relative to the later one's start.
+template <int kTokens>
+HWY_INLINE void score_subs(int64_t N, int later, int earlier, const Chunk<kTokens>& chunk) {
+  for (int p = later * kSub; p < (later + 1) * kSub; p += 2) {
+    Vec sum[2][kSub];
+    for (int q = 0; q < kSub; ++q) sum[0][q] = sum[1][q] = zero();
+    for (int64_t i = 0; i < padded(N); i += kLanes) {
+      const ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
+      const int64_t c = i % kChannels;
+      const Vec r0 = load_vec(block.r[p] + c), r1 = load_vec(block.r[p + 1] + c);
+      for (int q = 0; q < kSub; ++q) {
+        const Vec k = load_vec(block.k[earlier * kSub + q] + c);
+        sum[0][q] = hn::MulAdd(r0, k, sum[0][q]);
+        sum[1][q] = hn::MulAdd(r1, k, sum[1][q]);
+      }
+    }
+    for (int row = 0; row < 2; ++row) {
+      store_sums(sum[row][0], sum[row][1], sum[row][2], sum[row][3], chunk.scores[p + row] + earlier * kSub);
+    }
+  }
+}
+
+// The factors of a chunk of which `tokens` tokens exist.
+template <int kTokens, class Element>
+HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Rows<kTokens, Element>& rows,
+                              int tokens, const Chunk<kTokens>& chunk) {
+  for (int sub = 0; sub * kSub < tokens; ++sub) {
+    const int count = std::min(tokens - sub * kSub, kSub);
+    prepare_sub(N, heads, rows, sub, count, chunk);
+    if (sub == 0) continue;
+    for (int earlier = 0; earlier < sub; ++earlier) score_subs(N, sub, earlier, chunk);
+    for (int64_t i = 0; i < padded(N); i += kLanes) {
+      ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
+      const int64_t c = i % kChannels;
+      const Vec over_sub = load_vec(heads[i / kChannels].power[count] + c);
+      const Vec from_start = load_vec(heads[i / kChannels].sub_power[sub] + c);
+      for (int q = 0; q < sub * kSub; ++q) {
+        store_vec(hn::Mul(load_vec(block.k[q] + c), over_sub), block.k[q] + c);
+      }
+      for (int p = sub * kSub; p < (sub + 1) * kSub; ++p) {
+        store_vec(hn::Mul(load_vec(block.r[p] + c), from_start), block.r[p] + c);
+      }
+    }
+  }
+}
+
+}  // namespace wkv::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

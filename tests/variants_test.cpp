@@ -1,0 +1,95 @@
+// Every registered variant of every registered operator, through the verifier that the benchmark uses.
+#include <fmt/format.h>
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+
+#include "harness/compare.hpp"
+#include "harness/verify.hpp"
+
+namespace wkv {
+namespace {
+
+// Lengths around the sizes of vectors, blocks and chunks; then batches and heads, head sizes, and something longer.
+std::vector<Problem> test_problems() {
+  std::vector<Problem> problems;
+  for (const int64_t T : {1, 2, 15, 16, 17, 63, 64, 65, 100, 257}) problems.push_back({.T = T, .H = 2, .N = 64});
+  for (const int64_t B : {1, 2, 3}) {
+    for (const int64_t H : {1, 2, 3, 5}) problems.push_back({.B = B, .T = 37, .H = H, .N = 16});
+  }
+  for (const int64_t N : {8, 16, 32, 48, 64, 128}) {
+    for (const int64_t T : {17, 66}) problems.push_back({.T = T, .H = 2, .N = N});
+  }
+  problems.push_back({.T = 1000, .H = 1, .N = 64});
+  problems.push_back({.B = 2, .T = 1027, .H = 1, .N = 32});
+
+  for (const int64_t T : {1, 2, 16, 17, 64, 65, 257, 1000}) {
+    problems.push_back({.B = 1, .T = T, .H = 3, .N = 64, .mode = Mode::decode});
+  }
+  for (const int64_t B : {1, 2, 3}) {
+    for (const int64_t H : {1, 2, 5}) {
+      problems.push_back({.B = B, .T = 37, .H = H, .N = 16, .mode = Mode::decode});
+    }
+  }
+  for (const int64_t N : {8, 16, 32, 48, 128}) {
+    problems.push_back({.B = 2, .T = 33, .H = 2, .N = N, .mode = Mode::decode});
+  }
+  const size_t shapes = problems.size();
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (size_t i = 0; i < shapes; ++i) {
+      problems.push_back(problems[i]);
+      problems.back().dtype = dtype;
+    }
+  }
+  return problems;
+}
+
+// What did not run, and why: said once for each reason.
+class Skipped {
+ public:
+  ~Skipped() {
+    for (const auto& [what, count] : count_) fmt::print("SKIPPED {} ({} problems)\n", what, count);
+  }
+  void add(const Variant& variant, const std::string& reason) {
+    ++count_[fmt::format("{} {}: {}", variant.op, variant.name, reason)];
+  }
+
+ private:
+  std::map<std::string, int> count_;
+};
+
+void verify_all(InputKind kind) {
+  std::map<int, std::unique_ptr<Executor>> executors;
+  for (const int threads : {1, 2, 3}) executors[threads] = std::make_unique<Executor>(threads);
+  Skipped skipped;
+  for (const Operator* op : all_operators()) {
+    bool any = false;
+    for (const Problem& problem : test_problems()) {
+      Workload workload(*op, problem, generated_inputs(kind, 1), 2, *executors[2]);
+      for (const Variant* variant : variants_of(op->name)) {
+        if (const auto reason = unsupported(*variant, problem)) {
+          skipped.add(*variant, *reason);
+          continue;
+        }
+        for (const auto& [threads, executor] : executors) {
+          const auto runner = make_runner(*variant, workload, *executor);
+          const Verification verification = verify(*runner, workload, *executor);
+          any = true;
+          INFO(op->name << " " << variant->name << " " << to_string(problem) << " threads:" << threads);
+          INFO("error / tolerance: " << verification.tolerance_ratio);
+          CHECK(verification.failure == "");
+        }
+      }
+    }
+    INFO(op->name);
+    CHECK(any);
+  }
+}
+
+TEST_CASE("variants: every variant agrees with the reference on realistic inputs") { verify_all(InputKind::realistic); }
+
+TEST_CASE("variants: every variant agrees with the reference on extreme inputs") { verify_all(InputKind::extreme); }
+
+}  // namespace
+}  // namespace wkv
