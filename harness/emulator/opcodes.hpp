@@ -1,0 +1,38 @@
+// The decoding functions by opcode, from all decode_*.cpp. Those that make vectorised handlers exist for each target.
+#pragma once
+
+#include "harness/emulator/decoder.hpp"
+
+namespace wkv::emulator {
+
+#define WKV_DECLARE_TARGET_OPCODES(target)   \
+  namespace target {                         \
+  void add_integer_opcodes(OpcodeTable&);    \
+  void add_bit_opcodes(OpcodeTable&);        \
+  void add_carry_opcodes(OpcodeTable&);      \
+  void add_compare_opcodes(OpcodeTable&);    \
+  void add_float_opcodes(OpcodeTable&);      \
+  void add_move_opcodes(OpcodeTable&);       \
+  void add_conversion_opcodes(OpcodeTable&); \
+  inline void add_all(OpcodeTable& table) {  \
+    add_integer_opcodes(table);              \
+    add_bit_opcodes(table);                  \
+    add_carry_opcodes(table);                \
+    add_compare_opcodes(table);              \
+    add_float_opcodes(table);                \
+    add_move_opcodes(table);                 \
+    add_conversion_opcodes(table);           \
+  }                                          \
+  }
+WKV_DECLARE_TARGET_OPCODES(plain)
+WKV_DECLARE_TARGET_OPCODES(avx2)
+#undef WKV_DECLARE_TARGET_OPCODES
+
+void add_memory_opcodes(OpcodeTable&);
+void add_async_opcodes(OpcodeTable&);
+void add_atomic_opcodes(OpcodeTable&);
+void add_control_opcodes(OpcodeTable&);
+void add_barrier_opcodes(OpcodeTable&);
+void add_shuffle_opcodes(OpcodeTable&);
+
+}  // namespace wkv::emulator

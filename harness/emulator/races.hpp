@@ -1,0 +1,71 @@
+// Finds two threads of a block that access the same shared memory, one of them writing, with nothing between that
+// orders them. After FastTrack (Flanagan and Freund, 2009): every warp has a clock that goes on at each
+// synchronisation, and knows up to which clock of each other warp it is ordered behind; each granule of memory keeps
+// who wrote it last and who has read it since. Lanes of one warp are ordered by bar.warp.sync only, as PTX says.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "harness/emulator/program.hpp"
+
+namespace wkv::emulator {
+
+inline constexpr uint32_t kMaxWarps = 32;  // of a block
+using Clocks = std::array<uint32_t, kMaxWarps>;
+
+class Races {
+ public:
+  // For a new block. The granule is the smallest unit in which the kernel accesses shared memory.
+  void start(uint32_t shared_bytes, uint32_t granule);
+
+  // What a warp did before is ordered before what another does that acquires the same clocks later.
+  void release(uint32_t warp, Clocks& clocks);
+  void acquire(uint32_t warp, const Clocks& clocks);
+  void sync_lanes(uint32_t warp, Mask lanes);  // bar.warp.sync
+
+  struct Access {
+    uint32_t warp;
+    Mask lanes;        // more than one where they access the same place in the same instruction
+    bool synchronous;  // atomic or volatile: no race with others of that kind
+  };
+  struct Conflict {
+    bool found = false;
+    uint32_t warp = 0, lane = 0;  // the earlier access
+    bool wrote = false;
+  };
+  // Checks and records. The address is an offset in shared memory, in bounds.
+  Conflict read(uint32_t address, uint32_t bytes, const Access& access);
+  Conflict write(uint32_t address, uint32_t bytes, const Access& access);
+
+ private:
+  struct Granule {
+    uint32_t write_clock = 0, read_clock = 0;
+    Mask read_lanes = 0;
+    uint16_t readers = 0;  // index + 1 of a table of clocks, where warps that are not ordered have read
+    uint8_t write_warp = 0, write_lane = 0, read_warp = 0;
+    bool write_synchronous = false;
+  };
+  struct Warp {
+    Clocks seen{};           // its own is its present clock
+    uint32_t all_lanes = 0;  // the clock after the last synchronisation of all lanes
+    std::array<Clocks, kLanes> pairs{};
+    bool has_pairs = false;
+  };
+
+  bool ordered_lanes(const Warp& warp, Mask earlier, Mask later, uint32_t clock, uint32_t* culprit) const;
+  Conflict after_write(const Granule& granule, const Access& access) const;
+  Conflict after_reads(const Granule& granule, const Access& access) const;
+  void record_read(Granule& granule, const Access& access);
+  void forget_readers(Granule& granule);
+
+  uint32_t granule_ = 4;
+  uint32_t base_ = 0;  // clocks up to it are of blocks before
+  std::vector<Granule> granules_;
+  std::array<Warp, kMaxWarps> warps_;
+  std::vector<Clocks> tables_;
+  std::vector<uint16_t> free_tables_;
+};
+
+}  // namespace wkv::emulator
