@@ -1,9 +1,7 @@
 # add_cuda_sources(target source...) compiles .cu files with nvcc, where there is one, and links them into the target.
-# Neither NVIDIA's headers nor its libraries are needed for anything else.
-find_program(WKV_NVCC nvcc HINTS ENV CUDACXX PATHS /usr/local/cuda/bin DOC "NVIDIA's compiler, for the CUDA kernels")
-if(DEFINED ENV{CUDACXX} AND EXISTS "$ENV{CUDACXX}")
-  set(WKV_NVCC "$ENV{CUDACXX}")
-endif()
+# nvcc is CUDACXX or in PATH or in NVIDIA's usual place; -DWKV_NVCC= leaves the CUDA kernels out. Neither NVIDIA's
+# headers nor its libraries are needed for anything else.
+find_program(WKV_NVCC NAMES $ENV{CUDACXX} nvcc PATHS /usr/local/cuda/bin DOC "NVIDIA's compiler, for the CUDA kernels")
 if(WKV_NVCC)
   message(STATUS "CUDA kernels: compiled with ${WKV_NVCC}")
 else()
