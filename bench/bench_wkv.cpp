@@ -1,7 +1,161 @@
+// bench_wkv: verifies and times the operators' variants. See --help.
+#include <benchmark/benchmark.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "harness/variant.hpp"
-int main() {
-  for (const auto* op : wkv::all_operators())
-    for (const auto* v : wkv::variants_of(op->name)) fmt::print("{} {}\n", op->name, v->name);
+#include <cstdio>
+#include <ctime>
+#include <random>
+
+#include "harness/interrupt.hpp"
+#include "harness/machine.hpp"
+#include "harness/options.hpp"
+#include "harness/plan.hpp"
+#include "harness/progress.hpp"
+#include "harness/report.hpp"
+#include "harness/results_file.hpp"
+#include "harness/sweep.hpp"
+
+namespace wkv {
+namespace {
+
+enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kInterrupted = 130 };
+
+ResultsFile open_results(const Options& options) {
+  if (!options.resume.empty()) {
+    ResultsFile file = ResultsFile::load(options.resume);
+    check_same_machine(file);
+    return file;
+  }
+  auto path = options.out;
+  if (path.empty()) {
+    path = program_directory() / "results" /
+           fmt::format("bench_wkv-{:%Y-%m-%dT%H-%M-%S}.json", fmt::localtime(std::time(nullptr)));
+  }
+  return ResultsFile::create(path);
 }
+
+// Hands what the sweep finds out to the results file and to the user.
+class Session final : public SweepObserver {
+ public:
+  Session(const Options& options, ResultsFile& file, Progress& progress)
+      : options_(options), file_(file), progress_(progress) {}
+
+  std::optional<CellResult> known(const CellResult& planned) override {
+    auto earlier = file_.find(planned.name());
+    if (!earlier || earlier->seed != planned.seed) return std::nullopt;
+    const bool enough = options_.verify_only
+                            ? earlier->timed() || earlier->status == "verified"
+                            : earlier->timed() && earlier->repetitions_requested == planned.repetitions_requested;
+    if (!enough) return std::nullopt;
+    ++known_;
+    return earlier;
+  }
+  void begun(const CellResult& planned, const SweepProgress& progress) override {
+    if (known_ > 0 && !std::exchange(told_, true)) {
+      progress_.say(fmt::format("{} of {} cells are in {} already", known_, progress.total, file_.path().string()));
+    }
+    progress_.begun(planned, progress);
+  }
+  void ended(const CellResult& result, const SweepProgress& progress) override {
+    any_failed_ |= result.status == "failed";
+    file_.add(result);
+    progress_.ended(result, progress);
+  }
+  bool any_failed() const { return any_failed_; }
+
+ private:
+  const Options& options_;
+  ResultsFile& file_;
+  Progress& progress_;
+  int known_ = 0;
+  bool told_ = false, any_failed_ = false;
+};
+
+void print_results(Format format, const ResultsFile& file) {
+  const std::string text = format == Format::json  ? file.document()
+                           : format == Format::csv ? csv_text(file.cells())
+                                                   : table_text(file.context(), file.cells());
+  fmt::print("{}", text);
+  std::fflush(stdout);
+}
+
+std::map<int, Ceilings> ceilings_for(const std::vector<int>& thread_counts) {
+  std::map<int, Ceilings> ceilings;
+  for (const int threads : thread_counts) {
+    Executor executor(threads);
+    ceilings.emplace(threads, measure_ceilings(executor));
+  }
+  return ceilings;
+}
+
+uint64_t seed_for(const Options& options, const ResultsFile& file) {
+  if (options.seed) return *options.seed;
+  return options.resume.empty() ? std::random_device()() : file.seed();
+}
+
+int run(const Options& options) {
+  ResultsFile file = open_results(options);
+  Progress progress;
+  const InterruptWatch watch([&] {
+    const auto hold = file.hold();  // to the end: nothing is written any more
+    progress.say("");
+    print_results(options.format, file);
+    progress.say(
+        fmt::format("interrupted; what is complete is in {0}; to go on: bench_wkv --resume {0}", file.path().string()));
+    std::_Exit(kInterrupted);
+  });
+  const uint64_t seed = seed_for(options, file);
+  SweepSettings settings{.threads = options.threads,
+                         .repetitions = options.repetitions,
+                         .cell_seconds = options.cell_seconds,
+                         .memory_bytes = options.memory_bytes,
+                         .verify_only = options.verify_only};
+  const auto groups = make_groups(options, seed);
+  file.set_context(make_context({}, seed, options.arguments));
+  file.write();
+  if (!options.verify_only) {
+    progress.say("measuring the ceilings of the machine");
+    settings.ceilings = ceilings_for(options.threads);
+    file.set_context(make_context(settings.ceilings, seed, options.arguments));
+    file.write();
+  }
+  Session session(options, file, progress);
+  run_sweep(groups, settings, session);
+  print_results(options.format, file);
+  progress.say(fmt::format("results: {}", file.path().string()));
+  return session.any_failed() ? kFailure : kSuccess;
+}
+
+std::string list_of(const Options& options) {
+  std::vector<const Operator*> operators;
+  for (const std::string& op : options.ops) operators.push_back(&operator_named(op));
+  return list_text(operators, {.B = options.batches.front(),
+                               .T = options.lengths.front(),
+                               .H = options.shapes.front().H,
+                               .N = options.shapes.front().N,
+                               .mode = options.modes.front(),
+                               .dtype = options.dtypes.front()});
+}
+
+int main_of(int argc, char** argv) {
+  benchmark::BenchmarkReporter::Context::executable_name = argv[0];
+  try {
+    const Options options = parse_options({argv + 1, argv + argc});
+    if (options.help.empty() && !options.list) return run(options);
+    fmt::print("{}", options.list ? list_of(options) : options.help);
+    return kSuccess;
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "bench_wkv: {}\n", error.what());
+    return kUsage;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "bench_wkv: {}\n", error.what());
+    return kFailure;
+  }
+}
+
+}  // namespace
+}  // namespace wkv
+
+int main(int argc, char** argv) { return wkv::main_of(argc, argv); }

@@ -1,0 +1,119 @@
+#include "harness/ceilings.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <new>
+
+#include "harness/ceiling_loops.hpp"
+
+namespace wkv {
+namespace {
+
+constexpr int kTrials = 7;  // the best counts: a ceiling is what the machine can do
+constexpr double kTrialSeconds = 0.002;
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// The highest rate of `work(rounds)`, which returns how much it did, with enough rounds for the clock.
+double best_rate(const std::function<double(int64_t)>& work) {
+  int64_t rounds = 1;
+  double seconds = seconds_of([&] { work(rounds); });
+  while (seconds < kTrialSeconds) {
+    rounds *= seconds * 10 < kTrialSeconds ? 8 : 2;
+    seconds = seconds_of([&] { work(rounds); });
+  }
+  double best = 0;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    double done = 0;
+    seconds = seconds_of([&] { done = work(rounds); });
+    best = std::max(best, done / seconds);
+  }
+  return best;
+}
+
+// Every thread runs the loop by itself.
+double arithmetic_rate(Executor& executor, double (*loop)(int64_t)) {
+  return best_rate([&](int64_t rounds) {
+    std::vector<double> done(static_cast<size_t>(executor.threads()));
+    executor.parallel_for(executor.threads(),
+                          [&](int64_t task, int) { done[static_cast<size_t>(task)] = loop(1000 * rounds); });
+    double total = 0;
+    for (const double flops : done) total += flops;
+    return total;
+  });
+}
+
+struct FreeDeleter {
+  void operator()(float* memory) const { std::free(memory); }
+};
+
+// Every thread copies the first half of its share of the buffer to the second.
+double copy_rate(Executor& executor, float* buffer, size_t working_set_bytes, bool streaming) {
+  const size_t floats = working_set_bytes / sizeof(float) / 2 / static_cast<size_t>(executor.threads());
+  return best_rate([&](int64_t rounds) {
+    executor.parallel_for(executor.threads(), [&](int64_t task, int) {
+      float* from = buffer + static_cast<size_t>(task) * 2 * floats;
+      copy_rounds(from, from + floats, floats, rounds, streaming);
+    });
+    return 2.0 * static_cast<double>(floats * sizeof(float)) * static_cast<double>(executor.threads()) *
+           static_cast<double>(rounds);
+  });
+}
+
+// Four times the last-level cache, so that nearly all of it comes from memory.
+size_t largest_working_set() {
+  size_t cache = size_t{32} << 20;
+  for (const auto& level : benchmark::CPUInfo::Get().caches) cache = std::max(cache, static_cast<size_t>(level.size));
+  return std::min(4 * cache, size_t{1} << 30);
+}
+
+std::vector<Bandwidth> measure_copy(Executor& executor) {
+  const size_t smallest = 2 * kCopyGranule * sizeof(float) * static_cast<size_t>(executor.threads());
+  const size_t doublings = 3;  // the smallest set still fills a good part of every L1
+  size_t largest = smallest << doublings;
+  while (2 * largest <= largest_working_set()) largest *= 2;
+  const std::unique_ptr<float, FreeDeleter> buffer(static_cast<float*>(std::aligned_alloc(4096, largest)));
+  if (!buffer) throw std::bad_alloc();
+  executor.parallel_for(static_cast<int64_t>(largest / smallest), [&](int64_t block, int) {
+    std::fill_n(buffer.get() + static_cast<size_t>(block) * smallest / sizeof(float), smallest / sizeof(float), 1.0f);
+  });
+  std::vector<Bandwidth> copy;
+  for (size_t bytes = smallest << doublings; bytes <= largest; bytes *= 2) {
+    copy.push_back({bytes, std::max(copy_rate(executor, buffer.get(), bytes, false),
+                                    copy_rate(executor, buffer.get(), bytes, true))});
+  }
+  return copy;
+}
+
+}  // namespace
+
+double Ceilings::bandwidth(size_t working_set_bytes) const {
+  const auto holds = [&](const Bandwidth& level) { return level.working_set_bytes >= working_set_bytes; };
+  const auto level = std::find_if(copy.begin(), copy.end(), holds);
+  return level == copy.end() ? copy.back().bytes_per_second : level->bytes_per_second;
+}
+
+double Ceilings::flops_per_second(DType products) const {
+  return products == DType::bf16 && bf16_dot_flops_per_second > 0 ? bf16_dot_flops_per_second : fma_flops_per_second;
+}
+
+Ceilings measure_ceilings(Executor& executor) {
+  Ceilings ceilings{.copy = measure_copy(executor), .fma_flops_per_second = arithmetic_rate(executor, fma_rounds)};
+  if (bf16_dot_rounds(1) > 0) ceilings.bf16_dot_flops_per_second = arithmetic_rate(executor, bf16_dot_rounds);
+  return ceilings;
+}
+
+double floor_seconds(const Ceilings& ceilings, const Cost& cost, DType products, size_t working_set_bytes) {
+  return std::max(cost.bytes / ceilings.bandwidth(working_set_bytes), cost.flops / ceilings.flops_per_second(products));
+}
+
+}  // namespace wkv

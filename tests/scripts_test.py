@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+"""Tests of scripts/plot, scripts/compare and what they are made of."""
+
+import json
+import math
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+import synthetic_results as synthetic  # noqa: E402
+from analysis import results, statistics, tables  # noqa: E402
+from analysis.groups import groups_of  # noqa: E402
+from analysis.scaling import crossovers  # noqa: E402
+
+
+class InFolder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+    def write(self, content, name="run.json"):
+        path = self.folder / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    def run_script(self, name, *arguments):
+        return subprocess.run([str(ROOT / "scripts" / name), *map(str, arguments)], capture_output=True, text=True,
+                              env={**os.environ, "SOURCE_DATE_EPOCH": "0"})
+
+
+class Statistics(unittest.TestCase):
+    def test_student_t_quantiles_are_those_of_the_tables(self):
+        for dof, quantile in {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706, 10: 2.2281, 30: 2.0423}.items():
+            self.assertAlmostEqual(statistics.student_t_quantile(0.975, dof), quantile, places=4)
+
+    def test_an_exact_power_law_is_found_with_no_uncertainty(self):
+        fit = statistics.fit_power_law([(2**i, [3.0 * 2 ** (1.5 * i)] * 5) for i in range(12)])
+        self.assertAlmostEqual(fit.exponent, 1.5)
+        self.assertLess(fit.half_width, 1e-9)
+        self.assertAlmostEqual(fit(100), 3000)
+        self.assertEqual((fit.first, fit.last, fit.points), (64, 2048, 6))
+
+    def test_the_fit_leaves_out_the_start_where_constant_costs_dominate(self):
+        fit = statistics.fit_power_law([(T, [1e4 + T]) for T in [2**i for i in range(41)]])
+        self.assertEqual(fit.first, 2**20)
+        self.assertAlmostEqual(fit.exponent, 1, places=2)
+
+    def test_the_interval_covers_the_true_exponent_about_95_times_in_100(self):
+        noise, covered = random.Random(5), 0
+        for _ in range(400):
+            points = []
+            for i in range(16):
+                shift = noise.gauss(0, 0.05)  # of the cell, not seen in its repetitions
+                points.append((2**i, [2.0 ** (2 * i) * math.exp(shift + noise.gauss(0, 0.002)) for _ in range(5)]))
+            fit = statistics.fit_power_law(points)
+            covered += abs(fit.exponent - 2) <= fit.half_width
+        self.assertTrue(360 <= covered <= 396, covered)
+
+    def test_a_noisy_point_weighs_less(self):
+        def points(outlier):
+            return [(2**i, [2.0**i * f for f in (outlier if i == 8 else (1, 1, 1))]) for i in range(9)]
+
+        sure = statistics.fit_power_law(points((2, 2, 2))).exponent
+        unsure = statistics.fit_power_law(points((1, 2, 3))).exponent
+        self.assertGreater(sure, unsure)
+        self.assertGreater(unsure, 1)
+
+    def test_two_points_are_too_few_for_an_exponent(self):
+        self.assertIsNone(statistics.fit_power_law([(1024, [1.0]), (2048, [2.0])]))
+        self.assertIsNone(statistics.fit_power_law([]))
+
+    def test_the_crossover_is_where_the_lines_meet(self):
+        lengths = [2**i for i in range(12)]
+        crossing = statistics.crossover({T: 300.0 * T for T in lengths}, {T: float(T * T) for T in lengths})
+        self.assertAlmostEqual(crossing.T, 300)
+        self.assertAlmostEqual(crossing.time, 90000)
+
+    def test_no_crossover_where_one_is_ahead_throughout_or_at_the_end(self):
+        self.assertIsNone(statistics.crossover({1: 1.0, 2: 2.0}, {1: 2.0, 2: 3.0}))
+        self.assertIsNone(statistics.crossover({1: 1.0, 2: 4.0}, {1: 2.0, 2: 3.0}))
+        self.assertIsNone(statistics.crossover({1: 1.0}, {2: 2.0}))
+
+    def test_the_last_crossover_counts(self):
+        crossing = statistics.crossover({1: 1.0, 2: 9.0, 4: 1.0, 8: 9.0, 16: 1.0}, dict.fromkeys([1, 2, 4, 8, 16], 3.0))
+        self.assertAlmostEqual(crossing.T, math.sqrt(8 * 16))
+
+    def test_the_interval_of_a_ratio_tells_noise_from_change(self):
+        noise = random.Random(3)
+        times = [noise.gauss(100, 5) for _ in range(9)]
+        again = [noise.gauss(100, 5) for _ in range(9)]
+        same = statistics.ratio_of_medians(again, times)
+        self.assertTrue(same.low < 1 < same.high)
+        slower = statistics.ratio_of_medians([1.5 * t for t in times], times)
+        self.assertGreater(slower.low, 1)
+        self.assertEqual(slower, statistics.ratio_of_medians([1.5 * t for t in times], times))
+
+
+class Loading(InFolder):
+    def refusal(self, content):
+        path = self.write(content)
+        with self.assertRaises(results.ResultsError) as caught:
+            results.load(path)
+        message = str(caught.exception)
+        self.assertTrue(message.startswith(f"cannot read {path}: "), message)
+        self.assertNotIn("\n", message)
+        return message.removeprefix(f"cannot read {path}: ")
+
+    def changed(self, **changes):
+        entries = synthetic.entry("wkv5", "cpu_serial", 64, 1e6)
+        entries[0].update(changes)
+        return synthetic.document([entries])
+
+    def test_cells_and_ceilings(self):
+        loaded = results.load(self.write(synthetic.document([synthetic.entry("wkv5", "cpu_serial", 64, 1e6)])))
+        (cell,) = loaded.cells
+        self.assertEqual((cell.series.op, cell.series.variant, cell.T, cell.tokens), ("wkv5", "cpu_serial", 64, 64))
+        self.assertEqual(len(cell.times_ns), 5)  # the aggregates are not among them
+        self.assertAlmostEqual(cell.median_ns, 1e6, delta=3e4)
+        self.assertEqual(loaded.ceilings[2].fma_flops, 1.1e11)
+
+    def test_times_are_converted_from_their_unit(self):
+        (cell,) = results.load(self.write(self.changed(time_unit="us"))).cells
+        self.assertAlmostEqual(max(cell.times_ns), 1e9, delta=3e7)
+
+    def test_skipped_and_failed_cells_have_no_time(self):
+        loaded = results.load(self.write(synthetic.document(
+            [synthetic.entry("wkv5", "cpu_a", 64, 0, status="skipped", reason="too long", error=None)])))
+        self.assertEqual(loaded.cells[0].times_ns, ())
+        self.assertTrue(math.isnan(loaded.cells[0].error))
+
+    def test_damaged_files_get_one_line(self):
+        whole = json.dumps(self.changed())
+        for content, message in [
+                ("", "it is not complete JSON: Expecting value in line 1"),
+                (whole[: len(whole) // 2], "it is not complete JSON: "),
+                ("[" * 100_000, "it is not valid JSON"),
+                ("[NaN]", "it is not valid JSON"),
+                ("[]", "the file is not an object"),
+                ("{}", 'the file has no "context"'),
+                (synthetic.document([], cpu_model=3), '"cpu_model" of its context is not a text'),
+                ({**synthetic.document([]), "benchmarks": 3}, '"benchmarks" of the file is not a list'),
+                ({**synthetic.document([]), "benchmarks": [3]}, 'entry 0 of "benchmarks" is not an object'),
+                (self.changed(T=0), '"T" of entry 0 of "benchmarks" is not a whole number from 1 on'),
+                (self.changed(T=True), '"T" of entry 0 of "benchmarks" is not a whole number from 1 on'),
+                (self.changed(T=10**400), '"T" of entry 0 of "benchmarks" is not a whole number from 1 on'),
+                (self.changed(real_time=-1), '"real_time" of entry 0 of "benchmarks" is not a number from 1e-30 on'),
+                (self.changed(real_time="1"), '"real_time" of entry 0 of "benchmarks" is not a number from 1e-30 on'),
+                (self.changed(op="../$x$"), '"op" of entry 0 of "benchmarks" is not a name'),
+                (self.changed(status="fine"), '"status" of entry 0 of "benchmarks" is "fine"'),
+                (self.changed(time_unit="h"), '"time_unit" of entry 0 of "benchmarks" is "h"'),
+                (self.changed(repetition_index=1), "wkv5/cpu_serial/f32/prefill/B:1/T:64/H:32/N:64/threads:2/realistic"
+                                                   " is there twice"),
+                (self.changed(status="failed"), "wkv5/cpu_serial/f32/prefill/B:1/T:64/H:32/N:64/threads:2/realistic"
+                                                " is both failed and timed")]:
+            with self.subTest(message):
+                self.assertTrue(self.refusal(content).startswith(message), self.refusal(content))
+
+    def test_what_is_no_file_gets_one_line(self):
+        os.mkfifo(self.folder / "pipe")
+        for name, message in (("none", "No such file or directory"), ("pipe", "it is not a regular file"),
+                              (".", "it is not a regular file")):
+            with self.assertRaisesRegex(results.ResultsError, message):
+                results.load(self.folder / name)
+
+    def test_mutated_files_are_read_or_refused(self):
+        whole = json.dumps(synthetic.document(synthetic.sweep(lengths=(1, 64))))
+        noise, refused = random.Random(1), 0
+        for _ in range(600):
+            text = list(whole)
+            for _ in range(noise.randint(1, 4)):
+                at = noise.randrange(len(text))
+                text[at: at + noise.randint(0, 3)] = noise.choice(['"', "{", "}", "[", "]", ",", "-1", "null", "1e999", ""])
+            path = self.write("".join(text))
+            try:
+                tables.write(groups_of(results.load(path)), "machine", self.folder)
+            except results.ResultsError as error:
+                self.assertNotIn("\n", str(error))
+                refused += 1
+        self.assertGreater(refused, 200)
+
+    def test_several_files_are_one_if_the_machine_is(self):
+        one = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 64, 1e6)]), "1.json")
+        two = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 128, 2e6)]), "2.json")
+        other = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 256, 2e6)], num_cpus=4), "3.json")
+        self.assertEqual([cell.T for cell in results.load_all([one, two]).cells], [64, 128])
+        with self.assertRaisesRegex(results.ResultsError, "is in .*1.json and in an earlier file"):
+            results.load_all([one, one])
+        with self.assertRaisesRegex(results.ResultsError, "from another machine"):
+            results.load_all([one, other])
+
+
+class Tables(InFolder):
+    def test_every_cell_is_there_and_skipped_ones_have_their_reason(self):
+        loaded = results.load(self.write(synthetic.document(synthetic.sweep())))
+        paths = tables.write(groups_of(loaded), loaded.machine, self.folder)
+        markdown, latex = (path.read_text() for path in paths)
+        self.assertEqual(len(re.findall(r"^\| \d+ \|", markdown, re.M)), 17)
+        self.assertIn("skipped: unsupported: the CPU has no AVX-512 BF16", markdown)
+        self.assertIn(r"wkv5 cpu\_chunked", latex)
+        self.assertEqual(latex.count(r"\begin{tabular}"), latex.count(r"\end{tabular}"))
+
+    def test_the_crossover_names_the_best_variants(self):
+        loaded = results.load(self.write(synthetic.document(synthetic.sweep())))
+        ((op, challenger, incumbent, crossing),) = crossovers(groups_of(loaded)[0])
+        self.assertEqual((op, challenger, incumbent), ("wkv5", "cpu_chunked", "cpu_tiled"))
+        self.assertTrue(64 < crossing.T < 128)
+
+
+class Plot(InFolder):
+    def test_the_figures_of_a_whole_run_are_the_same_bytes_each_time(self):
+        path = self.write(synthetic.document(synthetic.sweep() + synthetic.sweep(mode="decode")))
+        for out in ("a", "b"):
+            done = self.run_script("plot", path, "--out", self.folder / out, "--format", "pdf,svg")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        names = {entry.name for entry in (self.folder / "a").iterdir()}
+        figures = ("time", "time-per-token", "memory", "roofline", "latency", "memory-decode", "roofline-decode")
+        self.assertEqual(names, {f"{figure}.{kind}" for figure in figures for kind in ("pdf", "svg")}
+                         | {"tables.md", "tables.tex"})
+        for name in names:
+            self.assertEqual((self.folder / "a" / name).read_bytes(), (self.folder / "b" / name).read_bytes(), name)
+        self.assertIn(b"/FontFile2", (self.folder / "a" / "time.pdf").read_bytes())
+
+    def test_groups_are_told_apart_by_name_and_land_beside_the_file(self):
+        path = self.write(synthetic.document(
+            [synthetic.entry("wkv5", "cpu_a", T, 1e4 * T, dtype=dtype, inputs=inputs)
+             for T in (1, 64) for dtype, inputs in (("f32", "realistic"), ("bf16", "../x y.safetensors"))]))
+        done = self.run_script("plot", path, "--format", "svg", "--width", "single")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.folder / "run" / "time-f32-realistic.svg").exists())
+        self.assertTrue((self.folder / "run" / "time-bf16-.._x_y.safetensors.svg").exists())
+
+    def test_what_is_wrong_is_said_in_one_line(self):
+        untimed = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 1, 0, status="verified")]))
+        for arguments in ([self.folder / "none.json"], [untimed], [untimed, "--format", "gif"], [], ["--nonsense"],
+                          [untimed, "--out", untimed]):
+            done = self.run_script("plot", *arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            self.assertRegex(done.stderr, r"\Aplot: [^\n]+\n\Z")
+
+
+class Compare(InFolder):
+    def compare(self, old, new, *options):
+        return self.run_script("compare", self.write(synthetic.document(old), "old.json"),
+                               self.write(synthetic.document(new), "new.json"), *options)
+
+    def test_two_runs_of_the_same_are_the_same(self):
+        cells = [synthetic.entry("wkv5", "cpu_a", T, 1e4 * T, seed=1) for T in (64, 128)]
+        again = [synthetic.entry("wkv5", "cpu_a", T, 1e4 * T, seed=2) for T in (64, 128)]
+        done = self.compare(cells, again)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertIn("2 cells: 2 same", done.stdout)
+
+    def test_each_kind_of_regression_is_found_and_named(self):
+        old = [synthetic.entry("wkv5", "cpu_a", 64, 1e6), synthetic.entry("wkv5", "cpu_b", 64, 1e6)]
+        for new, verdict in [
+                (synthetic.entry("wkv5", "cpu_a", 64, 1.2e6), "SLOWER"),
+                (synthetic.entry("wkv5", "cpu_a", 64, 1e6, error=1e-5), "WORSE"),
+                (synthetic.entry("wkv5", "cpu_a", 64, 0, status="failed", reason="y is NaN"), "LOST"),
+                (synthetic.entry("wkv5", "cpu_a", 64, 0, status="skipped", reason="too long"), "LOST"),
+                (synthetic.entry("wkv5", "cpu_a", 128, 2e6), "LOST"),
+                (synthetic.entry("wkv5", "cpu_c", 64, 0, status="failed", reason="y is NaN"), "FAILED")]:
+            done = self.compare(old, [new, old[1]])
+            self.assertEqual(done.returncode, 1, verdict)
+            self.assertIn(verdict, done.stdout)
+
+    def test_what_is_tolerated_is_up_to_the_caller(self):
+        old, new = [synthetic.entry("wkv5", "cpu_a", 64, 1e6)], [synthetic.entry("wkv5", "cpu_a", 64, 1.2e6, error=3e-7)]
+        self.assertEqual(self.compare(old, new, "--threshold", "30").returncode, 0)
+        self.assertEqual(self.compare(old, new, "--threshold", "30", "--error-factor", "1.2").returncode, 1)
+        more = old + [synthetic.entry("wkv5", "cpu_b", 64, 1e6)]
+        self.assertEqual(self.compare(more, old).returncode, 1)
+        self.assertEqual(self.compare(more, old, "--subset").returncode, 0)
+
+    def test_a_slower_median_within_the_noise_is_no_regression(self):
+        old = [synthetic.entry("wkv5", "cpu_a", 64, 1e6, spread=0.3, seed=1)]
+        new = [synthetic.entry("wkv5", "cpu_a", 64, 1.08e6, spread=0.3, seed=2)]
+        self.assertEqual(self.compare(old, new).returncode, 0)
+
+    def test_an_improvement_is_no_regression(self):
+        done = self.compare([synthetic.entry("wkv5", "cpu_a", 64, 1e6)], [synthetic.entry("wkv5", "cpu_a", 64, 5e5)])
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("faster", done.stdout)
+
+    def test_different_machines_are_refused_unless_asked_for(self):
+        cells = [synthetic.entry("wkv5", "cpu_a", 64, 1e6)]
+        old = self.write(synthetic.document(cells), "old.json")
+        new = self.write(synthetic.document(cells, cpu_model="another"), "new.json")
+        done = self.run_script("compare", old, new)
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"\Acompare: [^\n]*from AMD EPYC 7R13, 2 CPUs, [^\n]*\n\Z")
+        self.assertEqual(self.run_script("compare", old, new, "--across-machines").returncode, 0)
+
+    def test_what_is_wrong_is_said_in_one_line(self):
+        old = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 64, 1e6)]), "old.json")
+        for arguments in ([old], [old, self.folder / "none"], [old, old, "--threshold", "-1"],
+                          [old, self.write(synthetic.document([synthetic.entry("wkv5", "cpu_b", 1, 1.0)]))]):
+            done = self.run_script("compare", *arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertRegex(done.stderr, r"\Acompare: [^\n]+\n\Z")
+
+
+if __name__ == "__main__":
+    unittest.main()
