@@ -317,4 +317,21 @@ void Context::atomic(const Op& op, const uint64_t* all_addresses, Mask all_lanes
   });
 }
 
+void Context::copy_async(const Op& op, const uint64_t* all_addresses, Mask all_lanes, uint32_t bytes,
+                         const std::byte* values) {
+  for_each_space(*this, op, all_addresses, all_lanes, [&](Space space, const uint64_t* addresses, Mask lanes) {
+    lanes = aligned_lanes(*this, op, space, addresses, lanes, bytes, true);
+    lanes = lanes_below(*this, op, space, addresses, lanes, bytes, block->shared().size(), true);
+    if (!lanes) return;
+    const Wavefronts wavefronts = count_wavefronts(addresses, lanes, bytes);
+    counters->shared_store_wavefronts += wavefronts.count;
+    counters->shared_store_conflicts += wavefronts.conflicts;
+    counters->shared_store_bytes += uint64_t{bytes} * static_cast<uint32_t>(std::popcount(lanes));
+    for (Mask rest = lanes; rest; rest &= rest - 1) {
+      const uint32_t lane = first_lane(rest);
+      block->copies().begin(*this, op, lane, addresses[lane], values + size_t{lane} * bytes, bytes);
+    }
+  });
+}
+
 }  // namespace wkv::emulator

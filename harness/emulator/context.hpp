@@ -50,6 +50,7 @@ struct Context {
   const Grid* grid = nullptr;
   Counters* counters = nullptr;
   FindingLog* log = nullptr;
+  uint64_t clock = 0;
   Allocation* last_allocation = nullptr;  // most accesses of a warp go where the one before went
 
   // Lanes in the mask did something wrong at the operation. The text is made only if it is the first of its kind there;
@@ -67,6 +68,8 @@ struct Context {
   void store(const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes, const std::byte* values);
   // The host address of each lane's bytes for an atomic operation on them, null where it cannot be.
   void atomic(const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes, std::byte** places);
+  // Begins a copy of each lane's values to shared memory.
+  void copy_async(const Op& op, const uint64_t* addresses, Mask lanes, uint32_t bytes, const std::byte* values);
 
  private:
   bool is_new(FindingKind kind, const Op& op, Mask lanes);

@@ -77,12 +77,28 @@ void Decoder::split_opcode(std::string_view opcode) {
   }
 }
 
+DecodeFunction Decoder::find_decoder() const {
+  const OpcodeTable& table = opcode_table();
+  const auto look_up = [&](std::string_view suffix) {
+    const auto found = table.find(std::string(modifiers_.front()) + std::string(suffix));
+    return found == table.end() ? nullptr : found->second;
+  };
+  DecodeFunction decode = nullptr;
+  for (const std::string_view modifier : modifiers_) {
+    const auto type = type_named(modifier);
+    if (modifier == "cc") decode = look_up(":cc");
+    if (type && is_float(*type)) decode = look_up(":float");
+    if (decode) return decode;
+  }
+  return look_up("");
+}
+
 void Decoder::decode_one(Op& op) {
   op.line = instruction_->line;
   op.location = instruction_->location;
   split_opcode(instruction_->opcode);
-  const auto decode = opcode_table().find(modifiers_.front());
-  if (decode == opcode_table().end()) fail("unknown instruction");
+  const DecodeFunction decode = find_decoder();
+  if (!decode) fail("unknown instruction");
   modifiers_.erase(modifiers_.begin());
   if (!instruction_->guard.empty()) {
     Operand guard;
@@ -90,7 +106,7 @@ void Decoder::decode_one(Op& op) {
     op.guard = predicate(guard).frame_offset();
     op.guard_flip = instruction_->guard_negated ? kFull : 0;
   }
-  decode->second(*this, op);
+  decode(*this, op);
   if (!modifiers_.empty()) fail(fmt::format("\".{}\" is not covered here", modifiers_.front()));
 }
 
@@ -212,6 +228,11 @@ Source Decoder::constant(uint64_t bits, uint32_t bytes) {
     known->second = &lanes;
   }
   return Source::constant(known->second->lanes);
+}
+
+uint32_t Decoder::carry() {
+  if (carry_ == kNone) carry_ = allocate(sizeof(Mask));
+  return carry_;
 }
 
 std::optional<uint64_t> Decoder::integer(const Operand& operand) const {

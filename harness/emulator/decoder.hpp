@@ -18,7 +18,9 @@ namespace wkv::emulator {
 
 class Decoder;
 using DecodeFunction = void (*)(Decoder&, Op&);
-using OpcodeTable = std::unordered_map<std::string_view, DecodeFunction>;  // by the opcode without modifiers
+// By the opcode without modifiers. "add:float" is looked up before "add" where a modifier is a floating-point type, and
+// "add:cc" where one is .cc.
+using OpcodeTable = std::unordered_map<std::string, DecodeFunction>;
 const OpcodeTable& opcode_table();
 
 // How control goes on behind an operation.
@@ -54,6 +56,7 @@ class Decoder {
   Source predicate(const syntax::Operand& operand);        // without its negation, which is operand.negated
   Source constant(uint64_t bits, uint32_t bytes);          // the same in all lanes
   uint32_t register_size(const syntax::Operand& operand);  // 0 if it is none
+  uint32_t carry();                                        // the hidden predicate of add.cc and its like
   bool is_predicate(const syntax::Operand& operand) const;
   static uint32_t register_bytes(Type type) { return type == Type::pred ? 4 : std::max(2u, bytes_of(type)); }
   // An address operand: base to src[index], offset to immediate.
@@ -80,6 +83,7 @@ class Decoder {
   void lay_out();
   void decode_one(Op& op);
   void split_opcode(std::string_view opcode);
+  DecodeFunction find_decoder() const;
   void finish();
   const syntax::Symbol* find(std::string_view name) const { return syntax_.find(instruction_->scope, name); }
   Register* find_register(const syntax::Operand& operand);
@@ -97,6 +101,8 @@ class Decoder {
   std::unordered_map<std::string_view, Place> parameters_;  // parameters, results and .param variables
   std::vector<uint32_t> variable_offsets_;                  // of the body's variables, in their space
   std::vector<Flow> flows_;
+
+  uint32_t carry_ = kNone;
 
   uint32_t at_ = 0;
   const syntax::Instruction* instruction_ = nullptr;

@@ -28,6 +28,10 @@ WKV_DECLARE_TARGET_OPCODES(plain)
 WKV_DECLARE_TARGET_OPCODES(avx2)
 #undef WKV_DECLARE_TARGET_OPCODES
 
+// What decoders of memory instructions share.
+Space take_memory_space(Decoder& d);  // generic if none is named
+InstructionClass class_of(Space space);
+
 void add_memory_opcodes(OpcodeTable&);
 void add_async_opcodes(OpcodeTable&);
 void add_atomic_opcodes(OpcodeTable&);

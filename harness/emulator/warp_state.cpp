@@ -103,12 +103,16 @@ uint32_t Warp::step(Context& context, uint32_t quantum) {
 
 bool Warp::resume(Context& context) {
   for (size_t i = groups_.size(); i-- > 0;) {
-    if (groups_[i].state == State::ready) {
-      const Group group = groups_[i];
-      groups_.erase(groups_.begin() + static_cast<ptrdiff_t>(i));
-      enter(context, group);
-      return true;
+    const Group group = groups_[i];
+    if (group.state != State::ready) continue;
+    groups_.erase(groups_.begin() + static_cast<ptrdiff_t>(i));
+    if (group.join >= 0 && joins_[static_cast<size_t>(group.join)].pc == group.pc) {  // it waited just in front of it
+      arrive(group.join, group.active);
+      i = groups_.size();
+      continue;
     }
+    enter(context, group);
+    return true;
   }
   for (size_t i = groups_.size(); i-- > 0;) {
     if (groups_[i].state == State::gathering && resume_gathered(context, i)) return true;
@@ -143,20 +147,10 @@ bool Warp::resume_gathered(Context& context, size_t first) {
     ++other.pc;
     other.state = State::ready;
   }
-  // Arriving at a join is looked at after an instruction, which for these groups is now.
-  for (size_t i = groups_.size(); i-- > 0;) {
-    const Group other = groups_[i];
-    if (other.state != State::ready || other.join < 0) continue;
-    if (joins_[static_cast<size_t>(other.join)].pc != other.pc) continue;
-    groups_.erase(groups_.begin() + static_cast<ptrdiff_t>(i));
-    arrive(other.join, other.active);
-    i = groups_.size();
-  }
   return resume(context);
 }
 
 void Warp::branch(Context& context, Mask taken, uint32_t target, uint32_t join) {
-  ++context.counters->branches;
   const Mask other = context.active & ~taken;
   if (!taken) return;
   if (!other) {
@@ -177,6 +171,16 @@ void Warp::branch(Context& context, Mask taken, uint32_t target, uint32_t join) 
   }
   context.pc = first.pc;
   context.active = first.active;
+}
+
+void Warp::split(Context& context, uint32_t pc, Mask lanes, uint32_t join) {
+  if (context.join_pc != join) set_join(context, new_join(join, context.active, context.join, context.frame));
+  if (pc == join) {
+    joins_[static_cast<size_t>(context.join)].arrived |= lanes;
+  } else {
+    groups_.push_back({.pc = pc, .active = lanes, .join = context.join, .frame = context.frame});
+  }
+  context.active &= ~lanes;
 }
 
 int32_t Warp::new_join(uint32_t pc, Mask expected, int32_t parent, Frame* frame) {
@@ -237,11 +241,7 @@ void Warp::exit(Context& context, Mask lanes) {
 
 void Warp::call(Context& context, const Op& op, uint32_t function_index, Mask lanes) {
   if (!lanes) return;
-  if (lanes != context.active) {  // the others wait behind the call
-    set_join(context, new_join(context.pc, context.active, context.join, context.frame));
-    joins_[static_cast<size_t>(context.join)].arrived = context.active & ~lanes;
-    context.active = lanes;
-  }
+  if (lanes != context.active) split(context, context.pc, context.active & ~lanes, context.pc);  // wait behind it
   Frame* caller = context.frame;
   if (caller->depth >= kMaxDepth) {
     context.report(FindingKind::invalid_operation, op, lanes, first_lane(lanes), 0,

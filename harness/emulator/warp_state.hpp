@@ -49,6 +49,8 @@ class Warp {
 
   // For handlers. The lanes are some of the running group.
   void branch(Context& context, Mask taken, uint32_t target, uint32_t join);
+  // Lets some lanes go on at pc by themselves until they meet the others at the join.
+  void split(Context& context, uint32_t pc, Mask lanes, uint32_t join);
   void exit(Context& context, Mask lanes);
   void call(Context& context, const Op& op, uint32_t function, Mask lanes);
   void return_to_caller(Context& context);
