@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
-#include <memory>
-#include <new>
 
 #include "harness/ceiling_loops.hpp"
+#include "harness/memory.hpp"
 
 namespace wkv {
 namespace {
@@ -52,10 +50,6 @@ double arithmetic_rate(Executor& executor, double (*loop)(int64_t)) {
   });
 }
 
-struct FreeDeleter {
-  void operator()(float* memory) const { std::free(memory); }
-};
-
 // Every thread copies the first half of its share of the buffer to the second.
 double copy_rate(Executor& executor, float* buffer, size_t working_set_bytes, bool streaming) {
   const size_t floats = working_set_bytes / sizeof(float) / 2 / static_cast<size_t>(executor.threads());
@@ -81,15 +75,15 @@ std::vector<Bandwidth> measure_copy(Executor& executor) {
   const size_t doublings = 3;  // the smallest set still fills a good part of every L1
   size_t largest = smallest << doublings;
   while (2 * largest <= largest_working_set()) largest *= 2;
-  const std::unique_ptr<float, FreeDeleter> buffer(static_cast<float*>(std::aligned_alloc(4096, largest)));
-  if (!buffer) throw std::bad_alloc();
+  const Memory memory = allocate(largest);
+  auto* buffer = reinterpret_cast<float*>(memory.get());
   executor.parallel_for(static_cast<int64_t>(largest / smallest), [&](int64_t block, int) {
-    std::fill_n(buffer.get() + static_cast<size_t>(block) * smallest / sizeof(float), smallest / sizeof(float), 1.0f);
+    std::fill_n(buffer + static_cast<size_t>(block) * smallest / sizeof(float), smallest / sizeof(float), 1.0f);
   });
   std::vector<Bandwidth> copy;
   for (size_t bytes = smallest << doublings; bytes <= largest; bytes *= 2) {
-    copy.push_back({bytes, std::max(copy_rate(executor, buffer.get(), bytes, false),
-                                    copy_rate(executor, buffer.get(), bytes, true))});
+    copy.push_back(
+        {bytes, std::max(copy_rate(executor, buffer, bytes, false), copy_rate(executor, buffer, bytes, true))});
   }
   return copy;
 }

@@ -5,16 +5,16 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstdlib>
 #include <exception>
 #include <mutex>
-#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
 #if HWY_ARCH_X86
 #include <immintrin.h>
 #endif
+
+#include "harness/memory.hpp"
 
 namespace wkv {
 namespace {
@@ -53,7 +53,7 @@ struct Executor::State {
   std::exception_ptr error;
   std::vector<std::jthread> workers;
 
-  std::byte* scratch = nullptr;
+  Memory scratch;
   size_t scratch_bytes = 0;
   size_t peak_scratch_bytes = 0;
 
@@ -103,7 +103,6 @@ Executor::~Executor() {
   state_->stopping = true;
   state_->start_generation();
   state_->workers.clear();
-  std::free(state_->scratch);
 }
 
 int Executor::threads() const { return static_cast<int>(state_->workers.size()) + 1; }
@@ -133,20 +132,18 @@ std::span<std::byte> Executor::scratch(size_t bytes) {
   State& state = *state_;
   state.peak_scratch_bytes = std::max(state.peak_scratch_bytes, bytes);
   if (bytes > state.scratch_bytes) {
-    std::free(std::exchange(state.scratch, nullptr));
+    state.scratch.reset();
     state.scratch_bytes = 0;
-    const size_t rounded = (bytes + 4095) / 4096 * 4096;
-    state.scratch = static_cast<std::byte*>(std::aligned_alloc(4096, rounded));
-    if (state.scratch == nullptr) throw std::bad_alloc();
-    state.scratch_bytes = rounded;
+    state.scratch = allocate(bytes);
+    state.scratch_bytes = bytes;
   }
-  return {state.scratch, bytes};
+  return {state.scratch.get(), bytes};
 }
 
 size_t Executor::peak_scratch_bytes() const { return state_->peak_scratch_bytes; }
 
 void Executor::release_scratch() {
-  std::free(std::exchange(state_->scratch, nullptr));
+  state_->scratch.reset();
   state_->scratch_bytes = 0;
   state_->peak_scratch_bytes = 0;
 }

@@ -24,7 +24,7 @@ class Executor {
   // Denormal floats are flushed to zero inside body: a decayed state would otherwise slow down a hundredfold.
   void parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body);
 
-  // Scratch memory of at least this many bytes, 64-byte aligned, contents undefined; valid until the next call of
+  // Scratch memory of at least this many bytes, page-aligned, contents undefined; valid until the next call of
   // scratch. Kept from run to run, so that a timed run does not allocate. Its largest size is a cell's extra memory.
   std::span<std::byte> scratch(size_t bytes);
   size_t peak_scratch_bytes() const;

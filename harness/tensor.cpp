@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 namespace wkv {
@@ -24,8 +22,6 @@ int64_t TensorSpec::elements() const {
   return product;
 }
 
-void TensorSet::FreeDeleter::operator()(std::byte* memory) const { std::free(memory); }
-
 std::byte* TensorAddresses::data(std::string_view name) const {
   const auto found =
       std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& at) { return at.first == name; });
@@ -35,11 +31,8 @@ std::byte* TensorAddresses::data(std::string_view name) const {
 
 TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
   for (const TensorSpec& spec : specs_) {
-    const size_t bytes = kGuardBytes + padded(spec.bytes()) + kGuardBytes;
-    auto* memory = static_cast<std::byte*>(std::aligned_alloc(64, bytes));
-    if (memory == nullptr) throw std::bad_alloc();
-    allocations_.emplace_back(memory);
-    addresses_.add(spec.name, memory + kGuardBytes);
+    allocations_.push_back(allocate(kGuardBytes + padded(spec.bytes()) + kGuardBytes));
+    addresses_.add(spec.name, allocations_.back().get() + kGuardBytes);
   }
   restore_guards();
 }

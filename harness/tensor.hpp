@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "harness/dtype.hpp"
+#include "harness/memory.hpp"
 
 namespace wkv {
 
@@ -63,7 +63,7 @@ inline double element(const std::byte* data, DType dtype, int64_t offset) {
   return static_cast<float>(reinterpret_cast<const BFloat16*>(data)[offset]);
 }
 
-// The tensors of one problem in one allocation each, 64-byte aligned, with canaries before and behind.
+// The tensors of one problem in one allocation each, page-aligned, with canaries before and behind.
 class TensorSet {
  public:
   explicit TensorSet(std::vector<TensorSpec> specs);
@@ -95,13 +95,10 @@ class TensorSet {
   static constexpr size_t kGuardBytes = 4096;
 
  private:
-  struct FreeDeleter {
-    void operator()(std::byte* memory) const;
-  };
   size_t index_of(std::string_view name) const;
 
   std::vector<TensorSpec> specs_;
-  std::vector<std::unique_ptr<std::byte[], FreeDeleter>> allocations_;
+  std::vector<Memory> allocations_;
   TensorAddresses addresses_;
 };
 

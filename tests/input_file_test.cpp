@@ -131,7 +131,7 @@ TEST_CASE("input file: sequences stored in bf16 make a bf16 problem") {
   const InputFile input = file.read();
   REQUIRE(input.problem.dtype == DType::bf16);
   const TensorSet set = filled(input, 0);
-  REQUIRE(set.value(set.spec("r"), 7) == static_cast<float>(BFloat16(drafts["r"].values[7])));
+  REQUIRE(element(set.data("r"), set.spec("r").dtype, 7) == static_cast<float>(BFloat16(drafts["r"].values[7])));
 }
 
 TEST_CASE("input file: the file's outputs are given for the slice asked for, at the reference's scale") {
