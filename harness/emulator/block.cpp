@@ -50,7 +50,7 @@ void Block::start(uint64_t index) {
   coordinates_ = {static_cast<uint32_t>(index % grid_.grid.x), static_cast<uint32_t>(row % grid_.grid.y),
                   static_cast<uint32_t>(row / grid_.grid.y)};
   abort_ = false;
-  shared_.start(grid_.shared_bytes, grid_.shared_granule);
+  shared_.start(grid_.shared_bytes, grid_.shared_granule, warp_count());
   copies_.start(warp_count());
   barriers_.fill({});
   const uint32_t threads = grid_.block.x * grid_.block.y * grid_.block.z;
@@ -139,7 +139,7 @@ void Block::contribute(uint32_t index, Mask lanes, Mask predicate) {
   Barrier& barrier = barriers_[index];
   barrier.all = barrier.all && (lanes & ~predicate) == 0;
   barrier.any = barrier.any || (lanes & predicate) != 0;
-  barrier.count += static_cast<uint32_t>(std::popcount(lanes & predicate));
+  barrier.count += count_lanes(lanes & predicate);
 }
 
 void Block::warp_changed() {
@@ -188,7 +188,7 @@ void Block::sum_up() {
 }
 
 bool Context::is_new(FindingKind kind, const Op& op, Mask lanes) {
-  return log->is_new(kind, op.line, block->index(), static_cast<uint32_t>(std::popcount(lanes)));
+  return log->is_new(kind, op.line, block->index(), count_lanes(lanes));
 }
 
 void Context::add_finding(FindingKind kind, const Op& op, Mask lanes, uint32_t lane, uint64_t address,
@@ -201,7 +201,7 @@ void Context::add_finding(FindingKind kind, const Op& op, Mask lanes, uint32_t l
   finding.block = block->coordinates();
   finding.thread = block->thread(warp->index(), lane);
   finding.address = address;
-  finding.count = static_cast<uint32_t>(std::popcount(lanes));
+  finding.count = count_lanes(lanes);
   finding.text = std::move(text);
   log->add(std::move(finding), block->index());
 }

@@ -4,6 +4,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "harness/emulator/async_copies.hpp"
@@ -31,6 +34,7 @@ class Block {
   OpCount* counts(uint32_t function) { return counts_[function].data(); }
   Counters& counters() { return counters_; }
   FindingLog& log() { return log_; }
+  const std::map<uint64_t, std::string>& printed() const { return printed_; }  // by block
 
   // For handlers. What a barrier does with the threads' predicates.
   enum class Reduction : uint8_t { none, all, any, count };
@@ -40,6 +44,7 @@ class Block {
   void contribute(uint32_t barrier, Mask lanes, Mask predicate);
   void warp_changed();  // lanes have left; barriers may be complete now
   void abort() { abort_ = true; }
+  void print(std::string_view text) { printed_[index_] += text; }
 
   // Adds to the counters what has been counted by operation.
   void sum_up();
@@ -71,6 +76,7 @@ class Block {
   std::vector<std::vector<OpCount>> counts_;
   Counters counters_;
   FindingLog log_;
+  std::map<uint64_t, std::string> printed_;
   Context context_;
   bool abort_ = false;
 };

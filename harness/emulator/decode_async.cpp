@@ -1,4 +1,7 @@
 // cp.async and its groups.
+#include <algorithm>
+#include <bit>
+
 #include "harness/emulator/block.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/operands.hpp"
@@ -10,6 +13,22 @@ namespace {
 // being zeros, or under Op::flags a predicate that skips the read. Op::immediate and Op::target are the addresses'
 // offsets.
 enum : uint8_t { kHasSize = 8, kHasPredicate = 16 };
+
+// The first `bytes` bytes of each lane's value, in pieces whose size is a power of two.
+void load_pieces(Context& context, const Op& op, const uint64_t* from, Mask lanes, uint32_t bytes, std::byte* values,
+                 uint32_t stride) {
+  for (uint32_t done = 0; done < bytes;) {
+    const uint32_t size = std::bit_floor(bytes - done);
+    uint64_t addresses[kLanes];
+    alignas(64) std::byte piece[16 * kLanes];
+    for_each_lane(lanes, [&](uint32_t lane) { addresses[lane] = from[lane] + done; });
+    context.load(op, addresses, lanes, size, piece);
+    for_each_lane(lanes, [&](uint32_t lane) {
+      std::memcpy(values + size_t{lane} * stride + done, piece + size_t{lane} * size, size);
+    });
+    done += size;
+  }
+}
 
 void run_copy(Context& context, const Op& op, Mask lanes) {
   if (!lanes) return;
@@ -34,11 +53,7 @@ void run_copy(Context& context, const Op& op, Mask lanes) {
     for_each_lane(rest, [&](uint32_t lane) { same |= Mask{bytes_for(lane) == bytes} << lane; });
     rest &= ~same;
     if (bytes == 0) continue;
-    alignas(64) std::byte part[16 * kLanes];
-    context.load(source, from, same, bytes, part);
-    for_each_lane(same, [&](uint32_t lane) {
-      std::memcpy(values + size_t{lane} * op.bytes, part + size_t{lane} * bytes, bytes);
-    });
+    load_pieces(context, source, from, same, bytes, values, op.bytes);
   }
   context.copy_async(op, to, lanes, op.bytes, values);
 }
@@ -55,7 +70,8 @@ void decode_copy(Decoder& d, Op& op) {
   d.take_one_of({"shared", "shared::cta"});
   d.take_one_of({"global"});
   d.take_any_of({"L2::64B", "L2::128B", "L2::256B"});
-  d.expect_operands(3, 4);
+  const size_t policies = take_cache_policy(d);
+  d.expect_operands(3 + policies, 4 + policies);
   d.address(d.operand(1), op, 1);
   if (op.immediate != static_cast<int32_t>(op.immediate)) d.fail("the offset has more than 32 bits");
   op.target = static_cast<uint32_t>(op.immediate);
@@ -64,7 +80,7 @@ void decode_copy(Decoder& d, Op& op) {
   const auto bytes = d.integer(d.operand(2));
   if (!bytes || (*bytes != 4 && *bytes != 8 && *bytes != 16)) d.fail("only 4, 8 and 16 bytes can be copied");
   op.bytes = static_cast<uint8_t>(*bytes);
-  if (d.operands().size() == 4) {
+  if (d.operands().size() == 4 + policies) {
     const bool predicate = d.is_predicate(d.operand(3));
     op.flags = predicate ? kHasPredicate : kHasSize;
     op.src[2] = predicate ? d.predicate(d.operand(3)) : d.source(d.operand(3), Type::u32);
@@ -92,6 +108,10 @@ void decode_cp(Decoder& d, Op& op) {
     if (!latest) d.fail("the number of groups must be a constant");
     op.immediate = static_cast<int64_t>(*latest);
     op.run = run_wait_group;
+  } else if (d.take("mbarrier")) {
+    decode_copy_arrival(d, op);
+  } else if (d.take("bulk")) {
+    decode_bulk_copy(d, op);
   } else {
     decode_copy(d, op);
   }

@@ -190,7 +190,8 @@ void decode_atomic_operation(Decoder& d, Op& op, bool has_result) {
   d.take_any_of({"relaxed", "acquire", "release", "acq_rel", "seq_cst"});
   d.take_any_of({"cta", "cluster", "gpu", "sys"});
   op.space = take_memory_space(d);
-  d.take_any_of({"noftz", "L2::cache_hint"});
+  d.take("noftz");
+  const size_t policies = take_cache_policy(d);
   const bool vector = d.take_any_of({"v2", "v4", "v8"});
   const std::string_view operation =
       d.take_one_of({"add", "inc", "dec", "min", "max", "and", "or", "xor", "exch", "cas"});
@@ -199,7 +200,8 @@ void decode_atomic_operation(Decoder& d, Op& op, bool has_result) {
   op.run = handler_for(d, operation, type);
   size_t at = 0;
   const size_t sources = operation == "cas" ? 2 : 1;
-  d.expect_operands(sources + 1 + has_result, sources + 1 + has_result);
+  const size_t operands = has_result + 1 + sources + policies;
+  d.expect_operands(operands, operands);
   const auto list_of = [](const syntax::Operand& operand) {
     return operand.kind == syntax::Operand::Kind::vector ? operand.parts : std::vector{operand};
   };

@@ -25,7 +25,7 @@ bool check_barrier(Context& context, const Op& op, Mask lanes, uint32_t barrier,
     return false;
   }
   const Mask missing = context.warp->live() & ~lanes;
-  if (op.bytes && missing) {
+  if (op.bytes && missing && !context.warp->was_forced()) {
     context.report(FindingKind::divergent_barrier, op, lanes, lane, 0, [&] {
       return fmt::format("lanes {:#010x} of the warp come to barrier {} without lanes {:#010x}", lanes, barrier,
                          missing);
@@ -77,10 +77,12 @@ void run_warp_barrier(Context& context, const Op& op, Mask lanes) {
   if (!context.warp->gather(context, op, lanes, needed)) return;
   Races& races = context.block->shared().races();
   const uint32_t warp = context.warp->index();
-  if ((needed & context.warp->live()) == context.warp->live()) return races.sync_lanes(warp, kFull);
-  for_each_lane(lanes, [&](uint32_t lane) {  // each tile of lanes once
-    if (first_lane(members[lane]) == lane) races.sync_lanes(warp, members[lane]);
-  });
+  for (Mask rest = lanes; rest;) {  // each tile of lanes once
+    const Mask tile = members[first_lane(rest)];
+    const bool all = (context.warp->live() & ~tile) == 0;
+    races.sync_lanes(warp, all ? kFull : tile);
+    rest &= ~(tile | (rest & -rest));
+  }
 }
 
 void decode_warp_barrier(Decoder& d, Op& op) {

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "harness/emulator/block.hpp"
+#include "harness/emulator/builtin_functions.hpp"
 #include "harness/emulator/control.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/operands.hpp"
@@ -87,34 +88,6 @@ void run_call_pointer(Context& context, const Op& op, Mask lanes) {
   context.warp->call(context, op, static_cast<uint32_t>(index), same);
 }
 
-std::string text_at(const Context& context, uint64_t address) {
-  std::string text;
-  Allocation* allocation = context.grid->memory->find(address);
-  while (allocation && allocation->contains(address, 1)) {
-    const char c = static_cast<char>(allocation->data[address++ - allocation->begin]);
-    if (!c) break;
-    text += c;
-  }
-  return text;
-}
-
-// __assertfail(message, file, line, function, size of a character)
-void run_assert_fail(Context& context, const Op& op, Mask lanes) {
-  if (!lanes) return;
-  const CallSite& site = context.frame->function->calls[op.target];
-  const uint32_t lane = first_lane(lanes);
-  const auto argument = [&](size_t i) {
-    uint64_t value = 0;
-    std::memcpy(&value, context.frame->parameter(lane, site.arguments[i].offset), site.arguments[i].bytes);
-    return value;
-  };
-  context.report(FindingKind::trap, op, lanes, lane, 0, [&] {
-    return fmt::format("assertion \"{}\" failed at {}:{}, in {}", text_at(context, argument(0)),
-                       text_at(context, argument(1)), argument(2), text_at(context, argument(3)));
-  });
-  context.abort();
-}
-
 void decode_call(Decoder& d, Op& op) {
   d.take("uni");
   op.instruction_class = InstructionClass::control;
@@ -141,13 +114,13 @@ void decode_call(Decoder& d, Op& op) {
     const auto index = d.function_named(callee.text);
     if (!index) d.fail(fmt::format("function \"{}\" is not declared", callee.text));
     op.immediate = *index;
-    op.run = run_call;
-    if (callee.text == "__assertfail" && site.arguments.size() == 5) {
-      op.run = run_assert_fail;
-    } else if (!d.module().functions[*index]->has_body) {
-      d.fail(fmt::format("function \"{}\" has no body", callee.text));
+    if (d.module().functions[*index]->has_body) {
+      op.run = run_call;
+      d.function().callees.push_back(*index);
+    } else {
+      op.run = builtin_function(callee.text, site.arguments.size());
+      if (!op.run) d.fail(fmt::format("function \"{}\" has no body", callee.text));
     }
-    if (d.module().functions[*index]->has_body) d.function().callees.push_back(*index);
   }
   d.function().calls.push_back(std::move(site));
 }

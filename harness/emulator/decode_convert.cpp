@@ -159,9 +159,10 @@ template <class To, Rounding kRounding, class From>
 void run_floats(Context& context, const Op& op, Mask lanes) {
   if (op.dst[0] == kNone) return;
   const From* from = lanes_of<From>(context, op.src[0]);
-  const uint8_t flags = op.flags;
-  for_lanes(lanes_at<To>(context, op.dst[0]), lanes,
-            [&](uint32_t lane) { return converted<To, kRounding>(flags, from[lane]); });
+  with_flags(op.flags, [&](auto flags) {
+    for_lanes(lanes_at<To>(context, op.dst[0]), lanes,
+              [&](uint32_t lane) { return converted<To, kRounding>(flags, from[lane]); });
+  });
 }
 
 // To an integer of the same type.
@@ -183,10 +184,11 @@ void run_pair(Context& context, const Op& op, Mask lanes) {
   if (op.dst[0] == kNone) return;
   const auto* a = lanes_of<float>(context, op.src[0]);
   const auto* b = lanes_of<float>(context, op.src[1]);
-  const uint8_t flags = op.flags;
-  for_lanes(lanes_at<uint32_t>(context, op.dst[0]), lanes, [&](uint32_t lane) {
-    return uint32_t{converted<Half, kRounding>(flags, a[lane]).bits} << 16 |
-           uint32_t{converted<Half, kRounding>(flags, b[lane]).bits};
+  with_flags(op.flags, [&](auto flags) {
+    for_lanes(lanes_at<uint32_t>(context, op.dst[0]), lanes, [&](uint32_t lane) {
+      return uint32_t{converted<Half, kRounding>(flags, a[lane]).bits} << 16 |
+             uint32_t{converted<Half, kRounding>(flags, b[lane]).bits};
+    });
   });
 }
 

@@ -1,5 +1,7 @@
 // Floating-point arithmetic: fp32 in all rounding modes, fp64, fp16 and bf16 single and in pairs, and the special
 // functions. Comparisons are in decode_compare.cpp.
+#include <cstring>
+
 #include "harness/emulator/double_rounding.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/special_functions.hpp"
@@ -57,7 +59,7 @@ struct Multiply {
 template <Rounding kRounding>
 struct FusedMultiplyAdd {
   float operator()(float a, float b, float c) const {
-#if defined(__FMA__)
+#if defined(WKV_TARGET_HAS_FMA)
     if constexpr (kRounding == Rounding::rn) return canonical(__builtin_fmaf(a, b, c));
 #endif
     return fused_multiply_add<kRounding>(a, b, c);
@@ -137,31 +139,32 @@ inline void run_values_of(Context& context, const Op& op, Mask lanes, std::index
   if (op.dst[0] == kNone) return;
   const std::array<const T*, sizeof...(kIndex)> from = {lanes_of<T>(context, op.src[kIndex])...};
   T* out = lanes_at<T>(context, op.dst[0]);
-  const uint8_t flags = op.flags;
-  if (flags == 0) {
-    for_lanes(out, lanes, [&](uint32_t lane) { return F()(from[kIndex][lane]...); });
-  } else {
+  with_flags(op.flags, [&](auto flags) {
     for_lanes(out, lanes,
               [&](uint32_t lane) { return value_of<F, T, sizeof...(kIndex)>(flags, {from[kIndex][lane]...}); });
-  }
+  });
 }
 template <class F, class T, size_t kCount>
 void run_values(Context& context, const Op& op, Mask lanes) {
   run_values_of<F, T>(context, op, lanes, std::make_index_sequence<kCount>());
 }
 
-// Two 16-bit values in a register.
+// Two 16-bit values in a register: 64 of them side by side.
 template <class F, class Half, size_t... kIndex>
-inline void run_pairs_of(Context& context, const Op& op, Mask lanes, std::index_sequence<kIndex...>) {
+[[gnu::flatten]] inline void run_pairs_of(Context& context, const Op& op, Mask lanes, std::index_sequence<kIndex...>) {
   if (op.dst[0] == kNone) return;
-  const std::array<const uint32_t*, sizeof...(kIndex)> from = {lanes_of<uint32_t>(context, op.src[kIndex])...};
-  const uint8_t flags = op.flags;
+  const std::array<const uint16_t*, sizeof...(kIndex)> from = {lanes_of<uint16_t>(context, op.src[kIndex])...};
+  alignas(64) uint16_t results[2 * kLanes];
+  with_flags(op.flags, [&](auto flags) {
+    for (uint32_t i = 0; i < 2 * kLanes; ++i) {
+      results[i] = value_of<F, Half, sizeof...(kIndex)>(flags, {Half{from[kIndex][i]}...}).bits;
+    }
+  });
+  const auto* pairs = reinterpret_cast<const std::byte*>(results);
   for_lanes(lanes_at<uint32_t>(context, op.dst[0]), lanes, [&](uint32_t lane) {
-    const auto half = [&](int shift) {
-      const std::array<Half, sizeof...(kIndex)> x = {Half{static_cast<uint16_t>(from[kIndex][lane] >> shift)}...};
-      return uint32_t{value_of<F, Half, sizeof...(kIndex)>(flags, x).bits} << shift;
-    };
-    return half(0) | half(16);
+    uint32_t pair;
+    std::memcpy(&pair, pairs + lane * sizeof pair, sizeof pair);
+    return pair;
   });
 }
 template <class F, class Half, size_t kCount>
@@ -288,9 +291,13 @@ void decode_rsqrt(Decoder& d, Op& op) {
   d.take("approx");
   const Modifiers modifiers = take_all(d, op, 1);
   op.instruction_class = InstructionClass::special;
-  op.run = modifiers.type == Type::f64 ? run_values<SpecialDouble<reciprocal_square_root_approximate>, double, 1>
-                                       : run_values<Special<reciprocal_square_root>, float, 1>;
-  if (modifiers.type == Type::f64) op.flags = 0;
+  if (modifiers.type == Type::f32) {
+    op.run = run_values<Special<reciprocal_square_root>, float, 1>;
+    return;
+  }
+  op.run = op.flags & kFtz ? run_values<SpecialDouble<reciprocal_square_root_approximate>, double, 1>
+                           : run_values<SpecialDouble<reciprocal_square_root_of_double>, double, 1>;
+  op.flags = 0;
 }
 
 template <float (*kFunction)(float), bool kHalves>

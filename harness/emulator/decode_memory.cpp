@@ -1,4 +1,5 @@
 // Loads and stores.
+#include "harness/emulator/lane_values.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/operands.hpp"
 
@@ -7,28 +8,36 @@ namespace {
 
 constexpr uint32_t kMaxAccess = 16;
 
-// An element of a lane's value to a register, extended.
-template <class Element, class Register>
-void spread(Context& context, uint32_t offset, Mask lanes, const std::byte* values, uint32_t stride) {
+// An element of each lane's value, kCount elements long, to a register, extended.
+template <class Element, class Register, uint32_t kCount>
+void spread(Context& context, uint32_t offset, Mask lanes, const std::byte* values) {
   auto* to = register_at<Register>(context, offset);
-  for_each_lane(lanes, [&](uint32_t lane) {
+  const auto copy = [&](uint32_t lane) {
     Element element;
-    std::memcpy(&element, values + size_t{lane} * stride, sizeof element);
+    std::memcpy(&element, values + size_t{lane} * kCount * sizeof element, sizeof element);
     to[lane] = static_cast<Register>(element);
-  });
+  };
+  if (lanes == kFull) {
+    for (uint32_t lane = 0; lane < kLanes; ++lane) copy(lane);
+  } else {
+    for_each_lane(lanes, copy);
+  }
+}
+template <class Element, class Register>
+void spread_one_of(Context& context, uint32_t count, uint32_t offset, Mask lanes, const std::byte* values) {
+  if (count == 1) return spread<Element, Register, 1>(context, offset, lanes, values);
+  if (count == 2) return spread<Element, Register, 2>(context, offset, lanes, values);
+  spread<Element, Register, 4>(context, offset, lanes, values);
 }
 template <class Element>
-void spread_to(Context& context, uint32_t bytes, uint32_t offset, Mask lanes, const std::byte* values,
-               uint32_t stride) {
-  if (bytes == 2) return spread<Element, uint16_t>(context, offset, lanes, values, stride);
-  if (bytes == 4) return spread<Element, uint32_t>(context, offset, lanes, values, stride);
-  spread<Element, uint64_t>(context, offset, lanes, values, stride);
+void spread_to(Context& context, const Op& op, uint32_t count, uint32_t offset, Mask lanes, const std::byte* values) {
+  if (op.register_bytes == 2) return spread_one_of<Element, uint16_t>(context, count, offset, lanes, values);
+  if (op.register_bytes == 4) return spread_one_of<Element, uint32_t>(context, count, offset, lanes, values);
+  spread_one_of<Element, uint64_t>(context, count, offset, lanes, values);
 }
-void spread_element(Context& context, const Op& op, uint32_t offset, Mask lanes, const std::byte* values,
-                    uint32_t stride) {
-  const auto to = [&](auto element) {
-    spread_to<decltype(element)>(context, op.register_bytes, offset, lanes, values, stride);
-  };
+void spread_element(Context& context, const Op& op, uint32_t count, uint32_t offset, Mask lanes,
+                    const std::byte* values) {
+  const auto to = [&](auto element) { spread_to<decltype(element)>(context, op, count, offset, lanes, values); };
   const bool extend = op.flags & kSignExtend;
   switch (op.bytes) {
     case 1:
@@ -54,7 +63,7 @@ void run_load(Context& context, const Op& op, Mask lanes) {
   context.load(op, addresses, lanes, stride, values);
   for (uint32_t i = 0; i < count; ++i) {
     const uint32_t offset = op.dst_count ? op.dst_list[i] : op.dst[0];
-    if (offset != kNone) spread_element(context, op, offset, lanes, values + size_t{i} * op.bytes, stride);
+    if (offset != kNone) spread_element(context, op, count, offset, lanes, values + size_t{i} * op.bytes);
   }
 }
 
@@ -69,9 +78,10 @@ void run_store(Context& context, const Op& op, Mask lanes) {
   const uint32_t count = std::max<uint32_t>(1, op.src_count), stride = op.bytes * count;
   for (uint32_t i = 0; i < count; ++i) {
     const std::byte* from = (op.src_count ? op.src_list[i] : op.src[1]).lanes(context.registers);
-    for_each_lane(lanes, [&](uint32_t lane) {
-      std::memcpy(values + size_t{lane} * stride + size_t{i} * op.bytes, from + size_t{lane} * op.register_bytes,
-                  op.bytes);
+    with_size(op.bytes, [&](auto size) {
+      for_each_lane(lanes, [&](uint32_t lane) {
+        std::memcpy(values + size_t{lane} * stride + i * size, from + size_t{lane} * op.register_bytes, size);
+      });
     });
   }
   context.store(op, addresses, lanes, stride, values);
@@ -89,6 +99,7 @@ void take_hints(Decoder& d) {
 struct Form {
   Type type{};
   uint32_t count = 1;
+  size_t operands = 2;
 };
 
 Form take_form(Decoder& d, Op& op) {
@@ -99,6 +110,7 @@ Form take_form(Decoder& d, Op& op) {
   take_hints(d);
   if (ordered) op.flags |= kVolatile;
   Form form;
+  form.operands += take_cache_policy(d);
   if (d.take("v2")) form.count = 2;
   if (d.take("v4")) form.count = 4;
   form.type = d.take_type();
@@ -122,7 +134,7 @@ Type bits_of_width(uint32_t bytes) { return bytes == 2 ? Type::b16 : bytes == 4 
 void decode_load(Decoder& d, Op& op) {
   const Form form = take_form(d, op);
   if (is_signed(form.type)) op.flags |= kSignExtend;
-  d.expect_operands(2, 2);
+  d.expect_operands(form.operands, form.operands);
   d.address(d.operand(1), op);
   op.run = run_load;
   const syntax::Operand& to = d.operand(0);
@@ -143,7 +155,7 @@ void decode_load(Decoder& d, Op& op) {
 
 void decode_store(Decoder& d, Op& op) {
   const Form form = take_form(d, op);
-  d.expect_operands(2, 2);
+  d.expect_operands(form.operands, form.operands);
   d.address(d.operand(0), op);
   op.run = run_store;
   const syntax::Operand& from = d.operand(1);

@@ -101,7 +101,7 @@ struct Dim3 {
 };
 
 struct Launch {
-  Dim3 grid, block;
+  Dim3 grid{}, block{};
   uint32_t dynamic_shared_bytes = 0;
 };
 
@@ -109,7 +109,7 @@ struct Options {
   bool check = true;  // off: bounds are still held, but nothing is said of races, unwritten memory and alignment
   int threads = 0;    // of the host, one block at a time on each; 0: all cores
   size_t max_findings = 16;
-  uint64_t instruction_limit = uint64_t{1} << 36;  // warp instructions of one block, then it counts as an endless loop
+  uint64_t instruction_limit = uint64_t{1} << 32;  // warp instructions of one block, then it counts as an endless loop
 };
 
 enum class InstructionClass {
@@ -200,6 +200,7 @@ struct Finding {
 struct Report {
   Counters counters;
   std::vector<Finding> findings;  // one for each kind and line, ordered by block
+  std::string printed;            // by printf, block after block
 };
 
 // Runs the entry over the whole grid and returns when it is done. Throws Error for a name that is not in the module or

@@ -2,9 +2,10 @@
 // and bf16, the modifiers .ftz, .sat and .relu, minima and maxima, comparisons. fp64 in a directed mode is in
 // double_rounding.hpp.
 //
-// fp32 and the 16-bit formats are computed in fp64 rounded to odd: where a result is inexact, the neighbour with the
-// odd last bit is taken. Rounding that once more to a format at least two bits shorter gives the correctly rounded
-// result in every mode (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+// fp32 in a directed mode and fused multiply-adds are computed in a longer format rounded to odd: where a result is
+// inexact, the neighbour with the odd last bit is taken. Rounding that once more to a format at least two bits shorter
+// gives the correctly rounded result in every mode (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
+// 2008).
 #pragma once
 
 #include <cmath>
@@ -49,18 +50,27 @@ T relu(T value) {
 }
 
 namespace detail {
-// value moved to odd, where `error` is the sign of (exact - value).
-inline double to_odd(double value, double error) {
-  const uint64_t bits = std::bit_cast<uint64_t>(value);
-  const bool inexact = error > 0 || error < 0;
-  const bool outwards = (error > 0) == (value > 0);
-  const uint64_t moved = outwards ? bits + 1 : bits - 1;
-  return std::bit_cast<double>(inexact && !(bits & 1) ? moved : bits);
+// value moved to odd, where `error` has the sign of (exact - value) and is 0 or NaN if nothing is to be moved.
+template <class T>
+inline T to_odd(T value, T error) {
+  using Bits = typename Format<T>::Bits;
+  constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+  const Bits bits = std::bit_cast<Bits>(value), error_bits = std::bit_cast<Bits>(error);
+  const Bits opposite = (bits ^ error_bits) >> (8 * sizeof(Bits) - 1);
+  const Bits even = ~bits & 1;
+  const Bits step = even - 2 * (even & opposite);  // outwards 1, inwards -1, 0 for what is odd
+  const Bits error_magnitude = error_bits & ~kSign;
+  const auto exact = static_cast<std::make_signed_t<Bits>>(error_magnitude - 1) < 0;
+  const auto unknown = static_cast<std::make_signed_t<Bits>>(error_magnitude) >
+                       static_cast<std::make_signed_t<Bits>>(Format<T>::infinity);
+  const Bits moved = exact ? bits : bits + step;
+  return std::bit_cast<T>(unknown ? bits : moved);
 }
 
-inline double sum_to_odd(double a, double b) {
-  const double sum = a + b;
-  const double b_part = sum - a;
+template <class T>
+inline T sum_to_odd(T a, T b) {
+  const T sum = a + b;
+  const T b_part = sum - a;
   return to_odd(sum, (a - (sum - b_part)) + (b - b_part));
 }
 
@@ -79,7 +89,7 @@ float round_sum(double sum, double a, double b) {
 template <Rounding kRounding = Rounding::rn>
 inline float add(float a, float b) {
   if constexpr (kRounding == Rounding::rn) return canonical(a + b);
-  return detail::round_sum<kRounding>(detail::sum_to_odd(a, b), a, b);
+  return detail::round_sum<kRounding>(detail::sum_to_odd<double>(a, b), a, b);
 }
 
 template <Rounding kRounding = Rounding::rn>
@@ -96,7 +106,7 @@ inline float multiply(float a, float b) {
 template <Rounding kRounding = Rounding::rn>
 inline float fused_multiply_add(float a, float b, float c) {
   const double product = static_cast<double>(a) * b;
-  return detail::round_sum<kRounding>(detail::sum_to_odd(product, c), product, c);
+  return detail::round_sum<kRounding>(detail::sum_to_odd<double>(product, c), product, c);
 }
 
 template <Rounding kRounding = Rounding::rn>
@@ -104,33 +114,51 @@ inline float divide(float a, float b) {
   if constexpr (kRounding == Rounding::rn) return canonical(a / b);
   const double quotient = static_cast<double>(a) / b;
   const double rest = std::fma(-quotient, b, a);  // exact; NaN for what is not finite, then nothing is moved
-  return round_to<float, kRounding>(detail::to_odd(quotient, b < 0 ? -rest : rest));
+  return round_to<float, kRounding>(detail::to_odd<double>(quotient, b < 0 ? -rest : rest));
 }
 
 template <Rounding kRounding = Rounding::rn>
 inline float square_root(float a) {
   if constexpr (kRounding == Rounding::rn) return canonical(std::sqrt(a));
   const double root = std::sqrt(static_cast<double>(a));
-  return round_to<float, kRounding>(detail::to_odd(root, std::fma(-root, root, a)));
+  return round_to<float, kRounding>(detail::to_odd<double>(root, std::fma(-root, root, a)));
 }
 
-// fp16 and bf16, always to nearest. Sums and products of two are exact in fp64 or lose nothing in being rounded
-// twice, since fp64 has more than twice their bits.
+// fp16 and bf16, always to nearest. fp32 holds products of two fp16 exactly, and more than twice their bits, so that a
+// sum rounded to it loses nothing in being rounded twice; bf16 reaches as far down as fp32 does and takes fp64 for
+// products.
+namespace detail {
+template <class T>
+struct Carrier {
+  using Type = float;
+};
+template <>
+struct Carrier<BF16> {
+  using Type = double;
+};
+inline float odd_float(float value) { return value; }
+inline float odd_float(double value) {  // rounded to odd once more
+  const float near = round_to<float, Rounding::rz>(value);
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(near) | (near != value ? 1u : 0u));
+}
+}  // namespace detail
 template <class T>
 T add(T a, T b) {
-  return round_to<T>(widen_to_double(a) + widen_to_double(b));
+  return round_to<T>(widen(a) + widen(b));
 }
 template <class T>
 T subtract(T a, T b) {
-  return round_to<T>(widen_to_double(a) - widen_to_double(b));
+  return round_to<T>(widen(a) - widen(b));
 }
 template <class T>
 T multiply(T a, T b) {
-  return round_to<T>(widen_to_double(a) * widen_to_double(b));
+  using C = typename detail::Carrier<T>::Type;
+  return round_to<T>(detail::odd_float(C{widen(a)} * C{widen(b)}));
 }
 template <class T>
 T fused_multiply_add(T a, T b, T c) {
-  return round_to<T>(detail::sum_to_odd(widen_to_double(a) * widen_to_double(b), widen_to_double(c)));
+  using C = typename detail::Carrier<T>::Type;
+  return round_to<T>(detail::odd_float(detail::sum_to_odd<C>(C{widen(a)} * C{widen(b)}, C{widen(c)})));
 }
 
 // The sign bit alone changes, of NaN too.

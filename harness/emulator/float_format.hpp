@@ -87,44 +87,53 @@ constexpr T canonical_nan() {
 
 // The magnitude bits, in format To, of significand * 2^(exponent - kTop) rounded. The significand is below
 // 2^(kTop + 1), and at least 2^kTop unless the exponent is To's smallest or lower; kTop leaves two bits to round.
+// negative is 0 or 1. Everything is of one width and without bool, which lets compilers vectorise it.
 template <class To, Rounding kRounding, int kTop, class Word>
-constexpr Word round_magnitude(bool negative, Word significand, int exponent) {
+constexpr Word round_magnitude(Word negative, Word significand, std::make_signed_t<Word> exponent) {
   using F = Format<To>;
+  using Signed = std::make_signed_t<Word>;
   static_assert(kTop >= F::fraction_bits + 2 && kTop + 2 < static_cast<int>(8 * sizeof(Word)));
-  const int below = std::max(0, F::min_exponent - exponent);
-  const int lost = std::min(kTop - F::fraction_bits + below, kTop + 2);  // at the bound all is less than a half
+  static_assert(F::infinity == F::max_finite + 1);
+  constexpr Signed kMin = F::min_exponent;
+  const Signed below = std::max<Signed>(0, kMin - exponent);
+  const Signed lost = std::min<Signed>(kTop - F::fraction_bits + below, kTop + 2);  // then all is less than a half
   const Word kept = significand >> lost;
-  const Word half = Word{1} << (lost - 1);
-  const Word rest = significand & (2 * half - 1);
-  bool up = false;
-  if constexpr (kRounding == Rounding::rn) up = rest > half || (rest == half && (kept & 1));
-  if constexpr (kRounding == Rounding::rna) up = rest >= half;
-  if constexpr (kRounding == Rounding::rm) up = negative && rest != 0;
-  if constexpr (kRounding == Rounding::rp) up = !negative && rest != 0;
-  const Word above = static_cast<Word>(std::max(exponent, F::min_exponent) - F::min_exponent);
-  const Word magnitude = (above << F::fraction_bits) + kept + Word{up};
-  const bool stays_finite =
-      kRounding == Rounding::rz || (kRounding == Rounding::rm && !negative) || (kRounding == Rounding::rp && negative);
-  const Word overflow = static_cast<Word>(stays_finite ? F::max_finite : F::infinity);
-  return magnitude > F::max_finite ? overflow : magnitude;
+  const Word unit = Word{1} << lost, half = unit >> 1;
+  const Word rest = significand & (unit - 1);
+  Word up = 0;
+  if constexpr (kRounding == Rounding::rn) up = rest + (kept & 1) > half ? 1 : 0;
+  if constexpr (kRounding == Rounding::rna) up = rest >= half ? 1 : 0;
+  if constexpr (kRounding == Rounding::rm) up = rest != 0 ? negative : 0;
+  if constexpr (kRounding == Rounding::rp) up = rest != 0 ? 1 - negative : 0;
+  const Word above = static_cast<Word>(std::max(exponent, kMin) - kMin);
+  const Word magnitude = (above << F::fraction_bits) + kept + up;
+  Word overflow = static_cast<Word>(F::infinity);
+  if constexpr (kRounding == Rounding::rz) overflow = static_cast<Word>(F::max_finite);
+  if constexpr (kRounding == Rounding::rm) overflow = static_cast<Word>(F::max_finite) + negative;
+  if constexpr (kRounding == Rounding::rp) overflow = static_cast<Word>(F::infinity) - negative;
+  return static_cast<Signed>(magnitude) > static_cast<Signed>(F::max_finite) ? overflow : magnitude;
 }
 
 // A float or double rounded to a format with a smaller fraction. NaN becomes the canonical NaN.
 template <class To, Rounding kRounding = Rounding::rn, class From>
 constexpr To round_to(From value) {
   using S = Format<From>;
+  using F = Format<To>;
   using Word = typename S::Bits;
+  using Signed = std::make_signed_t<Word>;
   const Word bits = std::bit_cast<Word>(value);
-  const bool negative = bits >> (8 * sizeof(Word) - 1);
-  const Word magnitude = bits & static_cast<Word>(S::nan);
-  const int field = static_cast<int>(magnitude >> S::fraction_bits);
-  const Word implicit = field ? Word{1} << S::fraction_bits : Word{0};
-  const Word fraction = magnitude & ((Word{1} << S::fraction_bits) - 1);
-  const int exponent = std::max(field, 1) - S::bias;
-  constexpr int kTop = S::fraction_bits + 2;
-  Word result = round_magnitude<To, kRounding, kTop>(negative, static_cast<Word>((fraction | implicit) << 2), exponent);
-  result = magnitude >= S::infinity ? static_cast<Word>(Format<To>::infinity) : result;
-  return magnitude > S::infinity ? canonical_nan<To>() : from_bits<To>(negative, result);
+  const Word negative = bits >> (8 * sizeof(Word) - 1);
+  const auto magnitude = static_cast<Signed>(bits & static_cast<Word>(S::nan));
+  const Signed field = magnitude >> S::fraction_bits;
+  const Word implicit = field != 0 ? Word{1} << S::fraction_bits : 0;
+  const Word significand = (static_cast<Word>(magnitude) & ((Word{1} << S::fraction_bits) - 1)) | implicit;
+  const Signed exponent = std::max<Signed>(field, 1) - S::bias;
+  const Word finite = round_magnitude<To, kRounding, S::fraction_bits + 2>(negative, significand << 2, exponent);
+  constexpr auto kInfinity = static_cast<Signed>(S::infinity);
+  const Word rounded = magnitude >= kInfinity ? static_cast<Word>(F::infinity) : finite;
+  const Word result = (negative << (F::exponent_bits + F::fraction_bits) | rounded) << F::low_zeros;
+  constexpr auto kNan = static_cast<Word>(std::bit_cast<typename F::Bits>(canonical_nan<To>()));
+  return std::bit_cast<To>(static_cast<typename F::Bits>(magnitude > kInfinity ? kNan : result));
 }
 
 // An integer of up to 64 bits, as sign and magnitude, rounded to a format.
@@ -135,7 +144,7 @@ constexpr To round_integer(bool negative, uint64_t magnitude) {
   const uint64_t normalised = magnitude << zeros;
   constexpr int kTop = 61;
   const uint64_t significand = (normalised >> 2) | ((normalised & 3) != 0);
-  return from_bits<To>(negative, round_magnitude<To, kRounding, kTop>(negative, significand, 63 - zeros));
+  return from_bits<To>(negative, round_magnitude<To, kRounding, kTop>(uint64_t{negative}, significand, 63 - zeros));
 }
 
 // Exactly the same value in fp32. A NaN stays one; that of bf16 and tf32 keeps its bits.

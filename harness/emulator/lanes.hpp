@@ -27,9 +27,14 @@ inline void set_mask(Context& context, uint32_t offset, Mask lanes, Mask value) 
   mask = (mask & ~lanes) | (value & lanes);
 }
 
+// Flattened: what the loop calls must be part of it to be vectorised, however large it is.
 template <class T, class Compute>
-inline void for_lanes(T* out, Mask lanes, const Compute& compute) {
-  if (lanes == kFull) {
+[[gnu::flatten]] inline void for_lanes(T* out, Mask lanes, const Compute& compute) {
+  if constexpr (std::is_class_v<T>) {  // as bits, since loops over structs are not vectorised
+    using Bits = typename T::Bits;
+    for_lanes(reinterpret_cast<Bits*>(out), lanes,
+              [&](uint32_t lane) { return std::bit_cast<Bits>(static_cast<T>(compute(lane))); });
+  } else if (lanes == kFull) {
 #pragma GCC ivdep
     for (uint32_t lane = 0; lane < kLanes; ++lane) out[lane] = compute(lane);
   } else {
@@ -38,6 +43,17 @@ inline void for_lanes(T* out, Mask lanes, const Compute& compute) {
       const T value = compute(lane);
       out[lane] = (lanes >> lane & 1) ? value : out[lane];
     }
+  }
+}
+
+// Calls body with an operation's flags, with a constant where there are none: most instructions have none, and then
+// the loop has no conditions.
+template <class Body>
+inline void with_flags(uint8_t flags, const Body& body) {
+  if (flags == 0) {
+    body(std::integral_constant<uint8_t, 0>());
+  } else {
+    body(flags);
   }
 }
 

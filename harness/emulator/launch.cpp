@@ -128,6 +128,7 @@ Report run_blocks(const Grid& grid, const Options& options) {
   std::mutex mutex;
   Counters counters;
   FindingLog log;
+  std::map<uint64_t, std::string> printed;
   std::exception_ptr error;
   const auto work = [&] {
     try {
@@ -137,6 +138,7 @@ Report run_blocks(const Grid& grid, const Options& options) {
       const std::lock_guard lock(mutex);
       counters += block.counters();
       log.merge(std::move(block.log()));
+      printed.insert(block.printed().begin(), block.printed().end());
     } catch (...) {
       const std::lock_guard lock(mutex);
       error = std::current_exception();
@@ -148,7 +150,9 @@ Report run_blocks(const Grid& grid, const Options& options) {
   work();
   for (std::thread& other : others) other.join();
   if (error) std::rethrow_exception(error);
-  return {counters, std::move(log).take(aborted.load(), options.max_findings)};
+  Report report{counters, std::move(log).take(aborted.load(), options.max_findings), {}};
+  for (const auto& [index, text] : printed) report.printed += text;
+  return report;
 }
 
 }  // namespace
@@ -162,7 +166,7 @@ Report launch(Memory& memory, const Module& module, std::string_view name, const
     finding.kind = refused->first;
     finding.kernel = entry.name;
     finding.text = refused->second;
-    return {{}, {finding}};
+    return {{}, {finding}, {}};
   }
   const ModuleImage& image = module.image();
   const Function& function = *image.functions[image.function_index.at(entry.name)];

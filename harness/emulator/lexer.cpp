@@ -100,9 +100,11 @@ void Lexer::read() {
   token_.text = text_.substr(at_++, 1);
 }
 
+// The modifiers of an opcode are parts of its word, what follows a directive (.reg.b32) is not.
 void Lexer::read_word() {
+  const bool directive = text_[at_] == '.';
   size_t end = at_ + 1;
-  while (end < text_.size()) {
+  while (end < text_.size() && !(directive && text_[end] == '.')) {
     if (continues_word(text_[end])) {
       ++end;
     } else if (text_.substr(end, 2) == "::") {

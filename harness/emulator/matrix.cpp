@@ -8,8 +8,7 @@
 namespace wkv::emulator {
 namespace {
 
-// The largest operands are 32 x 16 (wmma), 16 x 64 and 64 x 8 (mma of 4-bit elements).
-constexpr int kMaxElements = 1024;
+constexpr int kMaxElements = 512;  // 32 x 16 (wmma) or 16 x 32 (mma of bytes)
 template <class T>
 using Elements = std::array<T, kMaxElements>;
 
@@ -31,104 +30,165 @@ Position position_of(MatrixOperand operand, MatrixShape shape, int per_register,
   return {4 * per_register * (tile % k_tiles) + along_k, 8 * (tile / k_tiles) + g};
 }
 
-float to_float(MatrixType type, uint32_t bits) {
+int32_t to_integer(Type type, uint32_t bits) {
   switch (type) {
-    case MatrixType::f16:
-      return widen(F16{static_cast<uint16_t>(bits)});
-    case MatrixType::bf16:
-      return widen(BF16{static_cast<uint16_t>(bits)});
-    case MatrixType::tf32:
-      return widen(TF32{bits});
-    case MatrixType::e4m3:
-      return widen(E4M3{static_cast<uint8_t>(bits)});
-    case MatrixType::e5m2:
-      return widen(E5M2{static_cast<uint8_t>(bits)});
-    default:
-      return std::bit_cast<float>(bits);
-  }
-}
-
-int32_t to_integer(MatrixType type, uint32_t bits) {
-  switch (type) {
-    case MatrixType::s8:
+    case Type::s8:
       return static_cast<int8_t>(bits);
-    case MatrixType::u8:
+    case Type::u8:
       return static_cast<uint8_t>(bits);
-    case MatrixType::s4:
-      return static_cast<int32_t>(bits << 28) >> 28;
-    case MatrixType::u4:
-      return static_cast<int32_t>(bits & 15);
     default:
       return static_cast<int32_t>(bits);
   }
 }
 
-template <class Element, class Convert>
-void gather(Elements<Element>& matrix, const FragmentLayout& layout, std::span<const Words* const> registers,
-            const Convert& convert) {
-  const int per_register = layout.elements_per_register(), bits = bits_of(layout.type);
-  for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
-    for (int element = 0; element < layout.elements_per_lane; ++element) {
-      const Words& words = *registers[static_cast<size_t>(element / per_register)];
-      const Position at = layout.at(lane, element);
-      matrix[static_cast<size_t>(at.row * layout.columns + at.column)] =
-          convert(layout.type, words[static_cast<size_t>(lane)] >> (element % per_register * bits));
-    }
+// Calls body(element, its bits in all lanes, in the low bits of words that may have others above).
+template <class Body>
+void for_each_element(const FragmentLayout& layout, std::span<const Words* const> registers, const Body& body) {
+  const int per_register = layout.elements_per_register(), bits = 8 * static_cast<int>(bytes_of(layout.type));
+  for (int element = 0; element < layout.elements_per_lane; ++element) {
+    const Words& words = *registers[static_cast<size_t>(element / per_register)];
+    const int shift = element % per_register * bits;
+    Words shifted;
+    for (size_t lane = 0; lane < kWarpSize; ++lane) shifted[lane] = words[lane] >> shift;
+    body(element, shifted);
   }
+}
+
+template <class T>
+float widen_bits(uint32_t bits) {
+  if constexpr (std::is_same_v<T, float>) return std::bit_cast<float>(bits);
+  if constexpr (!std::is_same_v<T, float>) return widen(T{static_cast<typename T::Bits>(bits)});
+}
+
+template <class T>
+void gather_as(Elements<float>& matrix, const FragmentLayout& layout, std::span<const Words* const> registers) {
+  for_each_element(layout, registers, [&](int element, const Words& words) {
+    std::array<float, kWarpSize> values;
+    for (size_t lane = 0; lane < kWarpSize; ++lane) values[lane] = widen_bits<T>(words[lane]);
+    const auto indices = layout.indices(element);
+    for (size_t lane = 0; lane < kWarpSize; ++lane) matrix[indices[lane]] = values[lane];
+  });
+}
+
+void gather(Elements<float>& matrix, const FragmentLayout& layout, std::span<const Words* const> registers) {
+  switch (layout.type) {
+    case Type::f16:
+      return gather_as<F16>(matrix, layout, registers);
+    case Type::bf16:
+      return gather_as<BF16>(matrix, layout, registers);
+    case Type::tf32:
+      return gather_as<TF32>(matrix, layout, registers);
+    case Type::e4m3:
+      return gather_as<E4M3>(matrix, layout, registers);
+    case Type::e5m2:
+      return gather_as<E5M2>(matrix, layout, registers);
+    default:
+      return gather_as<float>(matrix, layout, registers);
+  }
+}
+
+template <class Integer>
+void gather(Elements<Integer>& matrix, const FragmentLayout& layout, std::span<const Words* const> registers) {
+  for_each_element(layout, registers, [&](int element, const Words& words) {
+    const auto indices = layout.indices(element);
+    for (size_t lane = 0; lane < kWarpSize; ++lane) matrix[indices[lane]] = to_integer(layout.type, words[lane]);
+  });
 }
 
 // Writes all of the registers given, more than the matrix needs with repetitions.
 template <class Element, class Convert>
 void scatter(const Elements<Element>& matrix, const FragmentLayout& layout, std::span<Words* const> registers,
              const Convert& convert) {
-  const int per_register = layout.elements_per_register(), bits = bits_of(layout.type);
+  const int per_register = layout.elements_per_register(), bits = 8 * static_cast<int>(bytes_of(layout.type));
   for (size_t index = 0; index < registers.size(); ++index) {
     const int first = static_cast<int>(index) % layout.registers() * per_register;
-    for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
-      uint32_t word = 0;
-      for (int i = 0; i < per_register; ++i) {
-        const Position at = layout.at(lane, first + i);
-        word |= convert(matrix[static_cast<size_t>(at.row * layout.columns + at.column)]) << (i * bits);
-      }
-      (*registers[index])[static_cast<size_t>(lane)] = word;
+    Words words{};
+    for (int i = 0; i < per_register; ++i) {
+      const auto indices = layout.indices(first + i);
+      for (size_t lane = 0; lane < kWarpSize; ++lane) words[lane] |= convert(matrix[indices[lane]]) << (i * bits);
     }
+    *registers[index] = words;
   }
 }
 
-// c += a b, in order of k for every element of c; the inner loop over n has no dependences.
-template <class Element, class Sum>
-void accumulate(Elements<Sum>& c, const Elements<Element>& a, const Elements<Element>& b, MatrixShape shape) {
+// c += a b, in order of k for every element of c.
+void accumulate_integers(Elements<int64_t>& c, const Elements<int32_t>& a, const Elements<int32_t>& b,
+                         MatrixShape shape) {
   for (int row = 0; row < shape.m; ++row) {
-    Sum* sums = &c[static_cast<size_t>(row * shape.n)];
     for (int k = 0; k < shape.k; ++k) {
-      const Element left = a[static_cast<size_t>(row * shape.k + k)];
-      const Element* right = &b[static_cast<size_t>(k * shape.n)];
-      for (int column = 0; column < shape.n; ++column) sums[column] += static_cast<Sum>(left * right[column]);
+      const int32_t left = a[static_cast<size_t>(row * shape.k + k)];
+      for (int column = 0; column < shape.n; ++column) {
+        c[static_cast<size_t>(row * shape.n + column)] += left * b[static_cast<size_t>(k * shape.n + column)];
+      }
     }
   }
 }
 
-uint32_t float_bits(MatrixType type, float value) {
-  if (type == MatrixType::f16) return round_to<F16>(value).bits;
+// Eight sums side by side, four such rows at a time: enough additions that do not depend on one another.
+[[gnu::always_inline]] inline void accumulate_in_vectors(Elements<float>& c, const Elements<float>& a,
+                                                         const Elements<float>& b, MatrixShape shape) {
+  typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+  constexpr int kRows = 4;
+  for (int row = 0; row < shape.m; row += kRows) {
+    for (int column = 0; column < shape.n; column += 8) {
+      Eight* sums[kRows];
+      for (int r = 0; r < kRows; ++r) {
+        sums[r] = reinterpret_cast<Eight*>(&c[static_cast<size_t>((row + r) * shape.n + column)]);
+      }
+      Eight s0 = *sums[0], s1 = *sums[1], s2 = *sums[2], s3 = *sums[3];
+      const float* left = &a[static_cast<size_t>(row * shape.k)];
+      for (int k = 0; k < shape.k; ++k, ++left) {
+        const Eight right = *reinterpret_cast<const Eight*>(&b[static_cast<size_t>(k * shape.n + column)]);
+        s0 += left[0] * right;
+        s1 += left[shape.k] * right;
+        s2 += left[2 * shape.k] * right;
+        s3 += left[3 * shape.k] * right;
+      }
+      *sums[0] = s0, *sums[1] = s1, *sums[2] = s2, *sums[3] = s3;
+    }
+  }
+}
+
+using AccumulateFloats = void (*)(Elements<float>&, const Elements<float>&, const Elements<float>&, MatrixShape);
+void accumulate_plain(Elements<float>& c, const Elements<float>& a, const Elements<float>& b, MatrixShape shape) {
+  accumulate_in_vectors(c, a, b, shape);
+}
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] void accumulate_avx2(Elements<float>& c, const Elements<float>& a, const Elements<float>& b,
+                                             MatrixShape shape) {
+  accumulate_in_vectors(c, a, b, shape);
+}
+const AccumulateFloats accumulate_floats = __builtin_cpu_supports("avx2") ? accumulate_avx2 : accumulate_plain;
+#else
+const AccumulateFloats accumulate_floats = accumulate_plain;
+#endif
+
+uint32_t float_bits(Type type, float value) {
+  if (type == Type::f16) return round_to<F16>(value).bits;
   return std::bit_cast<uint32_t>(value == value ? value : canonical_nan<float>());
 }
 
 }  // namespace
 
-FragmentLayout::FragmentLayout(MatrixOperand operand, MatrixShape shape, MatrixType element_type) : type(element_type) {
+FragmentLayout::FragmentLayout(MatrixOperand operand, MatrixShape shape, Type element_type) : type(element_type) {
   rows = operand == MatrixOperand::b ? shape.k : shape.m;
   columns = operand == MatrixOperand::a ? shape.k : shape.n;
   elements_per_lane = rows * columns / static_cast<int>(kWarpSize);
-  positions_.reserve(static_cast<size_t>(rows * columns));
-  for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
-    for (int element = 0; element < elements_per_lane; ++element) {
-      positions_.push_back(position_of(operand, shape, elements_per_register(), lane, element));
+  indices_.reserve(static_cast<size_t>(rows * columns));
+  for (int element = 0; element < elements_per_lane; ++element) {
+    for (int lane = 0; lane < static_cast<int>(kWarpSize); ++lane) {
+      const Position at = position_of(operand, shape, elements_per_register(), lane, element);
+      indices_.push_back(static_cast<uint16_t>(at.row * columns + at.column));
     }
   }
 }
 
-MatrixMultiply::MatrixMultiply(MatrixShape shape, MatrixType a, MatrixType b, MatrixType c, MatrixType d,
-                               bool satfinite)
+Position FragmentLayout::at(int lane, int element) const {
+  const int index = indices(element)[static_cast<size_t>(lane)];
+  return {index / columns, index % columns};
+}
+
+MatrixMultiply::MatrixMultiply(MatrixShape shape, Type a, Type b, Type c, Type d, bool satfinite)
     : shape_(shape),
       a_(MatrixOperand::a, shape, a),
       b_(MatrixOperand::b, shape, b),
@@ -138,23 +198,23 @@ MatrixMultiply::MatrixMultiply(MatrixShape shape, MatrixType a, MatrixType b, Ma
 
 void MatrixMultiply::run(std::span<Words* const> d, std::span<const Words* const> a, std::span<const Words* const> b,
                          std::span<const Words* const> c) const {
-  if (d_.type == MatrixType::s32) {
+  if (d_.type == Type::s32) {
     Elements<int32_t> left, right;
     Elements<int64_t> sums;
-    gather(left, a_, a, to_integer);
-    gather(right, b_, b, to_integer);
-    gather(sums, c_, c, to_integer);
-    accumulate(sums, left, right, shape_);
+    gather(left, a_, a);
+    gather(right, b_, b);
+    gather(sums, c_, c);
+    accumulate_integers(sums, left, right, shape_);
     scatter(sums, d_, d, [this](int64_t sum) {
       return static_cast<uint32_t>(satfinite_ ? std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX) : sum);
     });
     return;
   }
   Elements<float> left, right, sums;
-  gather(left, a_, a, to_float);
-  gather(right, b_, b, to_float);
-  gather(sums, c_, c, to_float);
-  accumulate(sums, left, right, shape_);
+  gather(left, a_, a);
+  gather(right, b_, b);
+  gather(sums, c_, c);
+  accumulate_floats(sums, left, right, shape_);
   scatter(sums, d_, d, [this](float sum) { return float_bits(d_.type, sum); });
 }
 

@@ -20,29 +20,10 @@
 #include <span>
 #include <vector>
 
+#include "harness/emulator/types.hpp"
 #include "harness/emulator/warp_exchange.hpp"
 
 namespace wkv::emulator {
-
-enum class MatrixType { f16, bf16, tf32, e4m3, e5m2, s8, u8, s4, u4, f32, s32, f64 };
-constexpr int bits_of(MatrixType type) {
-  switch (type) {
-    case MatrixType::f64:
-      return 64;
-    case MatrixType::f32:
-    case MatrixType::tf32:
-    case MatrixType::s32:
-      return 32;
-    case MatrixType::f16:
-    case MatrixType::bf16:
-      return 16;
-    case MatrixType::s4:
-    case MatrixType::u4:
-      return 4;
-    default:
-      return 8;
-  }
-}
 
 struct MatrixShape {
   int m = 0, n = 0, k = 0;
@@ -57,26 +38,28 @@ struct Position {
 
 // The elements of one operand, `elements_per_lane` of them in each lane, lowest bits of the lowest register first.
 struct FragmentLayout {
-  FragmentLayout(MatrixOperand operand, MatrixShape shape, MatrixType type);
+  FragmentLayout(MatrixOperand operand, MatrixShape shape, Type type);
 
   int elements_per_lane = 0;  // without repetitions
   int rows = 0, columns = 0;
-  MatrixType type;
+  Type type;
 
-  Position at(int lane, int element) const {
-    return positions_[static_cast<size_t>(lane * elements_per_lane + element)];
+  Position at(int lane, int element) const;
+  // Where the lanes' elements are in the matrix, stored row after row.
+  std::span<const uint16_t, kWarpSize> indices(int element) const {
+    return std::span<const uint16_t, kWarpSize>(&indices_[static_cast<size_t>(element) * kWarpSize], kWarpSize);
   }
-  int elements_per_register() const { return bits_of(type) >= 32 ? 1 : 32 / bits_of(type); }
+  int elements_per_register() const { return bytes_of(type) >= 4 ? 1 : 4 / static_cast<int>(bytes_of(type)); }
   int registers() const { return elements_per_lane / elements_per_register(); }
 
  private:
-  std::vector<Position> positions_;
+  std::vector<uint16_t> indices_;  // [element][lane]
 };
 
 // d = a b + c for a whole warp. Registers are given as arrays of lanes; fp64 ones with the 64-bit calls.
 class MatrixMultiply {
  public:
-  MatrixMultiply(MatrixShape shape, MatrixType a, MatrixType b, MatrixType c, MatrixType d, bool satfinite = false);
+  MatrixMultiply(MatrixShape shape, Type a, Type b, Type c, Type d, bool satfinite = false);
 
   // d may be the same registers as c. Spans longer than the layout's registers are repetitions: ignored in operands,
   // written in d.

@@ -66,8 +66,8 @@ class Builder {
     variable.bytes = syntax.bytes;
     variable.alignment = syntax.alignment;
     variable.of_entry = entry != nullptr;
-    if (syntax.space == Space::shared) {
-      variable.dynamic_shared = syntax.is_extern && syntax.bytes == 0;
+    variable.dynamic_shared = syntax.space == Space::shared && syntax.is_extern && syntax.bytes == 0;
+    if (syntax.space == Space::shared && !variable.dynamic_shared) {
       uint32_t& common = image_->common_shared_bytes;
       uint32_t top = common;
       if (entry) {
@@ -81,7 +81,8 @@ class Builder {
       } else {
         common = top;
       }
-    } else if (!syntax.initialisers.empty()) {
+    }
+    if (!syntax.initialisers.empty()) {
       variable.initial.resize(syntax.bytes);
     }
     const auto index = static_cast<uint32_t>(image_->variables.size());

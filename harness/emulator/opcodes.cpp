@@ -13,11 +13,15 @@ OpcodeTable make_table() {
 #endif
   if (table.empty()) plain::add_all(table);
   add_memory_opcodes(table);
+  add_cache_opcodes(table);
   add_async_opcodes(table);
   add_atomic_opcodes(table);
   add_control_opcodes(table);
   add_barrier_opcodes(table);
   add_shuffle_opcodes(table);
+  add_matrix_opcodes(table);
+  add_mbarrier_opcodes(table);
+  add_video_opcodes(table);
   return table;
 }
 

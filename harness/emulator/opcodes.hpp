@@ -31,12 +31,21 @@ WKV_DECLARE_TARGET_OPCODES(avx2)
 // What decoders of memory instructions share.
 Space take_memory_space(Decoder& d);  // generic if none is named
 InstructionClass class_of(Space space);
+size_t take_cache_policy(Decoder& d);  // how many operands, none or one, follow for it
 
 void add_memory_opcodes(OpcodeTable&);
+void add_cache_opcodes(OpcodeTable&);
 void add_async_opcodes(OpcodeTable&);
 void add_atomic_opcodes(OpcodeTable&);
 void add_control_opcodes(OpcodeTable&);
 void add_barrier_opcodes(OpcodeTable&);
 void add_shuffle_opcodes(OpcodeTable&);
+void add_matrix_opcodes(OpcodeTable&);
+void add_mbarrier_opcodes(OpcodeTable&);
+void add_video_opcodes(OpcodeTable&);
+
+// cp.async.mbarrier.arrive and cp.async.bulk.
+void decode_copy_arrival(Decoder& d, Op& op);
+void decode_bulk_copy(Decoder& d, Op& op);
 
 }  // namespace wkv::emulator

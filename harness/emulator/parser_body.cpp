@@ -9,9 +9,8 @@ using syntax::Operand;
 using syntax::Symbol;
 
 const Symbol* Function::find(uint32_t scope, std::string_view name) const {
-  const std::string key(name);
   for (;;) {
-    const auto found = scopes[scope].names.find(key);
+    const auto found = scopes[scope].names.find(name);
     if (found != scopes[scope].names.end()) return &found->second;
     if (scopes[scope].parent == scope) return nullptr;
     scope = scopes[scope].parent;

@@ -20,6 +20,12 @@ namespace wkv::emulator {
 using Mask = uint32_t;  // a bit for each lane; predicates are kept as such too
 inline constexpr uint32_t kLanes = 32;
 inline constexpr Mask kFull = ~Mask{0};
+inline uint32_t count_lanes(Mask lanes) {  // std::popcount is a library call where the instruction may be missing
+  if (lanes == kFull) return kLanes;
+  lanes -= lanes >> 1 & 0x55555555u;
+  lanes = (lanes & 0x33333333u) + (lanes >> 2 & 0x33333333u);
+  return ((lanes + (lanes >> 4)) & 0x0f0f0f0fu) * 0x01010101u >> 24;
+}
 inline uint32_t first_lane(Mask lanes) { return static_cast<uint32_t>(std::countr_zero(lanes)); }
 
 struct Context;

@@ -5,7 +5,8 @@
 
 namespace wkv::emulator {
 
-void Races::start(uint32_t shared_bytes, uint32_t granule) {
+void Races::start(uint32_t shared_bytes, uint32_t granule, uint32_t warps) {
+  warp_count_ = warps;
   for (const Warp& warp : warps_) base_ = std::max(base_, *std::max_element(warp.seen.begin(), warp.seen.end()));
   const uint32_t count = (shared_bytes + granule - 1) / granule;
   if (granule != granule_ || base_ > (1u << 30)) {
@@ -22,6 +23,7 @@ void Races::start(uint32_t shared_bytes, uint32_t granule) {
     warps_[i].seen.fill(base_);
     warps_[i].seen[i] = base_ + 1;
     warps_[i].all_lanes = base_ + 1;
+    warps_[i].floor = base_;
     if (warps_[i].has_pairs) {
       for (Clocks& row : warps_[i].pairs) row.fill(0);
     }
@@ -35,9 +37,25 @@ void Races::release(uint32_t warp, Clocks& clocks) {
   ++seen[warp];
 }
 
+// The warp's own clock goes on behind all that it has seen, so that clocks keep together and the floor rises.
 void Races::acquire(uint32_t warp, const Clocks& clocks) {
   Clocks& seen = warps_[warp].seen;
-  for (uint32_t i = 0; i < kMaxWarps; ++i) seen[i] = std::max(seen[i], clocks[i]);
+  uint32_t latest = 0;
+  for (uint32_t i = 0; i < kMaxWarps; ++i) {
+    seen[i] = std::max(seen[i], clocks[i]);
+    latest = std::max(latest, clocks[i]);
+  }
+  seen[warp] = std::max(seen[warp], latest + 1);
+  raise_floor(warp);
+}
+
+void Races::raise_floor(uint32_t index) {
+  Warp& warp = warps_[index];
+  uint32_t floor = warp.all_lanes - 1;
+  for (uint32_t i = 0; i < warp_count_; ++i) {
+    if (i != index) floor = std::min(floor, warp.seen[i]);
+  }
+  warp.floor = floor;
 }
 
 void Races::sync_lanes(uint32_t warp_index, Mask lanes) {
@@ -45,6 +63,7 @@ void Races::sync_lanes(uint32_t warp_index, Mask lanes) {
   const uint32_t now = ++warp.seen[warp_index];
   if (lanes == kFull) {
     warp.all_lanes = now;
+    raise_floor(warp_index);
     return;
   }
   warp.has_pairs = true;
@@ -138,24 +157,36 @@ void Races::forget_readers(Granule& granule) {
 }
 
 Races::Conflict Races::read(uint32_t address, uint32_t bytes, const Access& access) {
+  const Warp& warp = warps_[access.warp];
+  const uint32_t now = warp.seen[access.warp];
   Conflict conflict;
   for (uint32_t i = address / granule_, end = (address + bytes - 1) / granule_; i <= end; ++i) {
-    if (!conflict.found) conflict = after_write(granules_[i], access);
-    if (!access.synchronous) record_read(granules_[i], access);
+    Granule& granule = granules_[i];
+    if (granule.write_clock > warp.floor && !conflict.found) conflict = after_write(granule, access);
+    if (access.synchronous) continue;
+    if (granule.read_clock <= warp.floor && !granule.readers) {
+      granule.read_clock = now;
+      granule.read_warp = static_cast<uint8_t>(access.warp);
+      granule.read_lanes = access.lanes;
+    } else {
+      record_read(granule, access);
+    }
   }
   return conflict;
 }
 
 Races::Conflict Races::write(uint32_t address, uint32_t bytes, const Access& access) {
+  const Warp& warp = warps_[access.warp];
   Conflict conflict;
   for (uint32_t i = address / granule_, end = (address + bytes - 1) / granule_; i <= end; ++i) {
     Granule& granule = granules_[i];
-    if (!conflict.found) conflict = after_write(granule, access);
-    if (!conflict.found) conflict = after_reads(granule, access);
+    if (granule.write_clock > warp.floor && !conflict.found) conflict = after_write(granule, access);
+    if ((granule.read_clock > warp.floor || granule.readers) && !conflict.found)
+      conflict = after_reads(granule, access);
     forget_readers(granule);
-    granule.write_clock = warps_[access.warp].seen[access.warp];
+    granule.write_clock = warp.seen[access.warp];
     granule.write_warp = static_cast<uint8_t>(access.warp);
-    granule.write_lane = static_cast<uint8_t>(std::countr_zero(access.lanes));
+    granule.write_lane = static_cast<uint8_t>(first_lane(access.lanes));
     granule.write_synchronous = access.synchronous;
   }
   return conflict;

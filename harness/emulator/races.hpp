@@ -18,7 +18,7 @@ using Clocks = std::array<uint32_t, kMaxWarps>;
 class Races {
  public:
   // For a new block. The granule is the smallest unit in which the kernel accesses shared memory.
-  void start(uint32_t shared_bytes, uint32_t granule);
+  void start(uint32_t shared_bytes, uint32_t granule, uint32_t warps);
 
   // What a warp did before is ordered before what another does that acquires the same clocks later.
   void release(uint32_t warp, Clocks& clocks);
@@ -50,10 +50,12 @@ class Races {
   struct Warp {
     Clocks seen{};           // its own is its present clock
     uint32_t all_lanes = 0;  // the clock after the last synchronisation of all lanes
+    uint32_t floor = 0;      // every lane of the warp is ordered behind what any warp did up to this clock
     std::array<Clocks, kLanes> pairs{};
     bool has_pairs = false;
   };
 
+  void raise_floor(uint32_t warp);
   bool ordered_lanes(const Warp& warp, Mask earlier, Mask later, uint32_t clock, uint32_t* culprit) const;
   Conflict after_write(const Granule& granule, const Access& access) const;
   Conflict after_reads(const Granule& granule, const Access& access) const;
@@ -61,6 +63,7 @@ class Races {
   void forget_readers(Granule& granule);
 
   uint32_t granule_ = 4;
+  uint32_t warp_count_ = 0;
   uint32_t base_ = 0;  // clocks up to it are of blocks before
   std::vector<Granule> granules_;
   std::array<Warp, kMaxWarps> warps_;

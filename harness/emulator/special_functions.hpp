@@ -35,19 +35,22 @@ inline float exp2_approximate(float x) {
 
 // log2(m 2^e) = e + 2 / ln 2 * atanh(s), s = (m - 1) / (m + 1), m in [0.7, 1.42): s^2 < 0.03, 11 terms leave 2^-58.
 inline float log2_approximate(float x) {
-  const double wide = x;
-  const uint64_t bits = std::bit_cast<uint64_t>(wide);
-  constexpr uint64_t kRootHalf = 0x3fe6a09e00000000;  // about sqrt(1/2): m starts there
-  const int64_t e = static_cast<int64_t>(bits - kRootHalf) >> 52;
-  const double m = std::bit_cast<double>(bits - (static_cast<uint64_t>(e) << 52));
+  // e and the arithmetic with it in the bits of doubles around 1.5 2^52, in whose low bits integers are.
+  constexpr uint64_t kRootHalf = 0x3fe6a09e00000000, kBias = uint64_t{1023} << 52;  // about sqrt(1/2): m starts there
+  constexpr double kInteger = 0x1.8p52;
+  const uint64_t bits = std::bit_cast<uint64_t>(static_cast<double>(x));
+  const uint64_t e = ((bits - kRootHalf + kBias) >> 52) - 1023;
+  const double exponent = std::bit_cast<double>(std::bit_cast<uint64_t>(kInteger) + e) - kInteger;
+  const double m = std::bit_cast<double>(bits - (e << 52));
   const double s = (m - 1.0) / (m + 1.0);
   const double square = s * s;
   double sum = 0;
   for (int k = 21; k > 0; k -= 2) sum = sum * square + 1.0 / k;
-  const float result = static_cast<float>(static_cast<double>(e) + 0x1.71547652b82fep+1 * s * sum);
+  float result = static_cast<float>(exponent + 0x1.71547652b82fep+1 * s * sum);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  if (x > 0) return x < kInfinity ? result : kInfinity;
-  return x == 0 ? -kInfinity : canonical_nan<float>();
+  result = x == kInfinity ? kInfinity : result;
+  result = x == 0 ? -kInfinity : result;
+  return x >= 0 ? result : canonical_nan<float>();
 }
 
 // div.approx is a product with the reciprocal, which is taken as 0 for a divisor above 2^126 (PTX ISA, div). div.full
@@ -56,6 +59,9 @@ inline float divide_approximate(float a, float b) {
   const bool reciprocal_is_zero = std::abs(b) > 0x1p126f;
   return canonical(reciprocal_is_zero ? a * std::copysign(0.0f, b) : a / b);
 }
+
+// rsqrt.approx.f64 is good to fp64's precision.
+inline double reciprocal_square_root_of_double(double x) { return 1.0 / std::sqrt(x); }
 
 // rcp.approx.ftz.f64 and rsqrt.approx.ftz.f64 look at the operand's upper 32 bits only and give only those.
 namespace detail {

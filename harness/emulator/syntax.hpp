@@ -71,9 +71,14 @@ struct Symbol {
   uint32_t index;  // into the function's registers, variables, targets or prototypes; label: instruction
 };
 
+struct NameHash {
+  using is_transparent = void;
+  size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+};
+
 struct Scope {
   uint32_t parent = 0;  // the outermost is its own
-  std::unordered_map<std::string, Symbol> names;
+  std::unordered_map<std::string, Symbol, NameHash, std::equal_to<>> names;
 };
 
 struct Prototype {

@@ -6,12 +6,14 @@
 #if defined(__x86_64__)
 #define WKV_HAVE_AVX2_TARGET 1
 #define WKV_TARGET avx2
+#define WKV_TARGET_HAS_FMA 1  // __FMA__ does not follow the pragma where a compiler cache preprocesses by itself
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,bmi2,f16c")
 #include "harness/emulator/lanes.hpp"
 #include WKV_TARGET_FILE
 #pragma GCC pop_options
 #undef WKV_TARGET
+#undef WKV_TARGET_HAS_FMA
 #endif
 
 #define WKV_TARGET plain

@@ -28,21 +28,35 @@ uint32_t combine(Reduction reduction, uint32_t a, uint32_t b) {
   return 0;
 }
 
-}  // namespace
-
-ShuffleResult shuffle(ShuffleMode mode, Words& d, const Words& a, const Words& b, const Words& c, LaneMask active) {
+template <ShuffleMode kMode>
+ShuffleResult shuffle_as(Words& d, const Words& a, const Words& b, const Words& c, LaneMask active) {
   ShuffleResult result;
   Words read;
   for (uint32_t lane = 0; lane < kWarpSize; ++lane) {
-    const ShuffleSource source = shuffle_source(mode, lane, b[lane], c[lane]);
+    const ShuffleSource source = shuffle_source(kMode, lane, b[lane], c[lane]);
     read[lane] = a[source.lane];
     result.in_range |= LaneMask{source.in_range} << lane;
-    result.undefined |= LaneMask{!(active >> source.lane & 1)} << lane;
+    result.undefined |= (~active >> source.lane & 1) << lane;
   }
   for (uint32_t lane = 0; lane < kWarpSize; ++lane) d[lane] = active >> lane & 1 ? read[lane] : d[lane];
   result.in_range &= active;
   result.undefined &= active;
   return result;
+}
+
+}  // namespace
+
+ShuffleResult shuffle(ShuffleMode mode, Words& d, const Words& a, const Words& b, const Words& c, LaneMask active) {
+  switch (mode) {
+    case ShuffleMode::up:
+      return shuffle_as<ShuffleMode::up>(d, a, b, c, active);
+    case ShuffleMode::down:
+      return shuffle_as<ShuffleMode::down>(d, a, b, c, active);
+    case ShuffleMode::bfly:
+      return shuffle_as<ShuffleMode::bfly>(d, a, b, c, active);
+    default:
+      return shuffle_as<ShuffleMode::idx>(d, a, b, c, active);
+  }
 }
 
 uint32_t reduce(Reduction reduction, const Words& a, LaneMask active) {

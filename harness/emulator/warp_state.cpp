@@ -11,9 +11,9 @@
 namespace wkv::emulator {
 namespace {
 
-// Quanta after which lanes that wait at a join go on without a group that spins on memory which they might have to
+// Quanta after which lanes that wait at a join go on without a group that might spin on memory which they have to
 // write: threads of a warp make progress on their own.
-constexpr uint32_t kStarvedQuanta = 200;
+constexpr uint32_t kStarvedQuanta = 8;
 
 }  // namespace
 
@@ -29,6 +29,7 @@ void Warp::start(Block& block, const Grid& grid, uint32_t index, Mask live) {
   index_ = index;
   live_ = live;
   starved_ = 0;
+  forced_ = false;
   joins_.clear();
   groups_.clear();
   while (!frames_.empty()) {
@@ -87,7 +88,7 @@ uint32_t Warp::step(Context& context, uint32_t quantum) {
     }
     OpCount& count = context.counts[context.pc];
     ++count.warps;
-    count.lanes += static_cast<uint32_t>(std::popcount(lanes));
+    count.lanes += count_lanes(lanes);
     ++context.pc;
     --quantum;
     op.run(context, op, lanes);
@@ -136,11 +137,17 @@ bool Warp::resume_gathered(Context& context, size_t first) {
     active |= other.active;
   }
   if (needed & live_ & ~lanes) return false;
+  const Mask gone = needed & ~live_;
   Group joint = group;
   joint.active = active;
   joint.join = -1;
   ++joint.pc;
   enter(context, joint);
+  if (gone) {
+    context.report(FindingKind::warp_sync, *group.op, lanes, first_lane(lanes), 0, [&] {
+      return fmt::format("waited for lanes {:#010x} of the member mask, which then ended elsewhere", gone);
+    });
+  }
   group.op->run(context, *group.op, lanes);
   for (Group& other : groups_) {
     if (!together(other)) continue;
@@ -212,6 +219,7 @@ void Warp::settle(int32_t index) {
 
 bool Warp::force_joins() {
   starved_ = 0;
+  forced_ = true;
   bool any = false;
   for (size_t i = 0; i < joins_.size(); ++i) {
     Join& join = joins_[i];
@@ -315,7 +323,7 @@ bool Warp::gather(Context& context, const Op& op, Mask lanes, Mask needed) {
   group.state = State::gathering;
   group.op = &op;
   group.lanes = lanes;
-  group.needed = needed;
+  group.needed = needed & live_;
   groups_.push_back(group);
   context.leave = true;
   return false;

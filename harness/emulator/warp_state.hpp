@@ -43,6 +43,7 @@ class Warp {
   uint32_t run(Context& context, uint32_t quantum);
   // When nothing in the block can go on: lets lanes go on that wait at a join. False if there are none.
   bool force_joins();
+  bool was_forced() const { return forced_; }  // then lanes may be apart that the program has together
 
   uint32_t index() const { return index_; }
   Mask live() const { return live_; }
@@ -120,7 +121,8 @@ class Warp {
   std::vector<std::byte> local_;
   std::vector<uint8_t> local_written_;
   uint32_t local_capacity_ = 0;
-  uint32_t starved_ = 0;      // quanta that one group has used up while lanes waited at a join for it
+  uint32_t starved_ = 0;  // quanta that one group has used up while lanes waited at a join for it
+  bool forced_ = false;
   bool synchronous_ = false;  // it has used atomic or volatile accesses in the present quantum
 };
 

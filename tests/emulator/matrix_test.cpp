@@ -13,11 +13,11 @@ using namespace wkv::emulator;
 
 namespace {
 
-using enum MatrixType;
+using enum Type;
 using enum MatrixOperand;
 
 template <class Formula>
-void check_layout(MatrixOperand operand, MatrixShape shape, MatrixType type, int elements, const Formula& formula) {
+void check_layout(MatrixOperand operand, MatrixShape shape, Type type, int elements, const Formula& formula) {
   const FragmentLayout layout(operand, shape, type);
   CAPTURE(shape.m, shape.n, shape.k, static_cast<int>(operand), static_cast<int>(type));
   REQUIRE(layout.elements_per_lane == elements);
@@ -35,10 +35,10 @@ struct Fragment {
   void set(int lane, int element, uint32_t bits) {
     const int per_register = layout.elements_per_register();
     uint32_t& word = words[static_cast<size_t>(element / per_register)][static_cast<size_t>(lane)];
-    word |= bits << (element % per_register * bits_of(layout.type));
+    word |= bits << (element % per_register * static_cast<int>(8 * bytes_of(layout.type)));
   }
   uint32_t get(int lane, int element) const {
-    const int per_register = layout.elements_per_register(), bits = bits_of(layout.type);
+    const int per_register = layout.elements_per_register(), bits = static_cast<int>(8 * bytes_of(layout.type));
     const uint32_t word = words[static_cast<size_t>(element / per_register)][static_cast<size_t>(lane)];
     return bits == 32 ? word : word >> (element % per_register * bits) & ((1u << bits) - 1);
   }
@@ -53,7 +53,7 @@ std::vector<T*> pointers(std::vector<std::remove_const_t<T>>& words) {
   return all;
 }
 
-uint32_t encode(MatrixType type, double value) {
+uint32_t encode(Type type, double value) {
   switch (type) {
     case f16:
       return round_to<F16>(value).bits;
@@ -67,9 +67,6 @@ uint32_t encode(MatrixType type, double value) {
       return round_to<E5M2>(value).bits;
     case f32:
       return std::bit_cast<uint32_t>(static_cast<float>(value));
-    case s4:
-    case u4:
-      return static_cast<uint32_t>(static_cast<int32_t>(value)) & 15;
     case s8:
     case u8:
       return static_cast<uint32_t>(static_cast<int32_t>(value)) & 255;
@@ -77,18 +74,18 @@ uint32_t encode(MatrixType type, double value) {
       return static_cast<uint32_t>(static_cast<int32_t>(value));
   }
 }
-double decode(MatrixType type, uint32_t bits) {
+double decode(Type type, uint32_t bits) {
   if (type == f16) return widen(F16{static_cast<uint16_t>(bits)});
   return type == s32 ? static_cast<int32_t>(bits) : static_cast<double>(std::bit_cast<float>(bits));
 }
 
 // A product of random small multiples of 1/4 (integers for integer types), which is exact in every format: the result
 // must be the plain double product, element for element.
-void check_product(MatrixShape shape, MatrixType a_type, MatrixType b_type, MatrixType c_type, MatrixType d_type) {
+void check_product(MatrixShape shape, Type a_type, Type b_type, Type c_type, Type d_type) {
   CAPTURE(shape.m, shape.n, shape.k, static_cast<int>(a_type), static_cast<int>(d_type));
   const MatrixMultiply multiply(shape, a_type, b_type, c_type, d_type);
   std::mt19937 random(static_cast<uint32_t>(shape.m * shape.k));
-  const bool whole = d_type == s32, is_unsigned = a_type == u8 || a_type == u4;
+  const bool whole = d_type == s32, is_unsigned = a_type == u8;
   const auto filled = [&](Fragment& fragment, int columns) {
     std::vector<double> matrix(static_cast<size_t>(fragment.layout.rows * columns), NAN);
     for (int lane = 0; lane < 32; ++lane) {
@@ -112,7 +109,7 @@ void check_product(MatrixShape shape, MatrixType a_type, MatrixType b_type, Matr
       double sum = addend[static_cast<size_t>(at.row * shape.n + at.column)];
       for (int k = 0; k < shape.k; ++k) {
         const double y = right[static_cast<size_t>(k * shape.n + at.column)];
-        const double b_value = b_type == u8 ? static_cast<uint8_t>(y) : b_type == u4 ? static_cast<int>(y) & 15 : y;
+        const double b_value = b_type == u8 ? static_cast<uint8_t>(y) : y;
         sum += left[static_cast<size_t>(at.row * shape.k + k)] * b_value;
       }
       REQUIRE(decode(d_type, d.get(lane, i)) == sum);
@@ -177,7 +174,7 @@ TEST_CASE("every element of an operand is in exactly one place") {
                                     {{32, 8, 16}, bf16},
                                     {{8, 32, 16}, f16},
                                     {{16, 16, 8}, tf32},
-                                    {{16, 8, 64}, s4},
+                                    {{16, 8, 32}, e4m3},
                                     {{16, 16, 16}, s8},
                                     {{32, 8, 16}, u8},
                                     {{8, 32, 16}, s8}}) {
@@ -197,7 +194,7 @@ TEST_CASE("every element of an operand is in exactly one place") {
 }
 
 TEST_CASE("mma and wmma products are those of the matrices") {
-  for (const MatrixType type : {f16, bf16}) {
+  for (const Type type : {f16, bf16}) {
     check_product({16, 8, 8}, type, type, f32, f32);
     check_product({16, 8, 16}, type, type, f32, f32);
     check_product({16, 16, 16}, type, type, f32, f32);
@@ -214,7 +211,6 @@ TEST_CASE("mma and wmma products are those of the matrices") {
   check_product({16, 8, 16}, s8, u8, s32, s32);
   check_product({16, 8, 32}, u8, s8, s32, s32);
   check_product({8, 8, 16}, s8, s8, s32, s32);
-  check_product({16, 8, 64}, s4, u4, s32, s32);
   check_product({32, 8, 16}, s8, s8, s32, s32);
 }
 
