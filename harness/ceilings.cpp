@@ -21,19 +21,21 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The highest rate of `work(rounds)`, which returns how much it did, with enough rounds for the clock.
+// The highest rate of `work(rounds)`, which returns how much it did. Trials that would be over too soon at the best
+// rate seen so far do not count and make the next ones longer: by the time of one trial alone, a moment's disturbance
+// would pass for a long trial, and what is then measured is the start of the threads.
 double best_rate(const std::function<double(int64_t)>& work) {
-  int64_t rounds = 1;
-  double seconds = seconds_of([&] { work(rounds); });
-  while (seconds < kTrialSeconds) {
-    rounds *= seconds * 10 < kTrialSeconds ? 8 : 2;
-    seconds = seconds_of([&] { work(rounds); });
-  }
   double best = 0;
-  for (int trial = 0; trial < kTrials; ++trial) {
+  int64_t rounds = 1;
+  for (int trial = 0; trial < kTrials;) {
     double done = 0;
-    seconds = seconds_of([&] { done = work(rounds); });
+    const double seconds = seconds_of([&] { done = work(rounds); });
     best = std::max(best, done / seconds);
+    if (done / best >= kTrialSeconds) {
+      ++trial;
+    } else {
+      rounds *= done / best * 10 < kTrialSeconds ? 8 : 2;
+    }
   }
   return best;
 }

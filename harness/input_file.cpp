@@ -210,17 +210,36 @@ void fill(const Contents& contents, const TensorSet& set, int index) {
 // Set 0, kept from slice to slice.
 const TensorSet& own_set(Contents& contents, const Problem& problem) {
   const std::scoped_lock lock(contents.mutex);
-  const auto [found, is_new] = contents.own_sets.try_emplace(problem.dtype, contents.op->tensors(problem));
-  if (is_new) fill(contents, found->second, 0);
+  auto found = contents.own_sets.find(problem.dtype);
+  if (found == contents.own_sets.end()) {
+    TensorSet set(contents.op->tensors(problem));
+    fill(contents, set, 0);
+    found = contents.own_sets.emplace(problem.dtype, std::move(set)).first;
+  }
   return found->second;
 }
 
-// Values from the file; how far a variant may be from them follows from the reference's scale. Beyond what the variant
-// rounds (the reference's growth) come what whoever wrote the file rounded: as much again while computing, the result
-// to the type in which it is stored; and, where the problem rounds the file's inputs to its dtype, three factors of
-// every product (r, k, v) by a roundoff each, independently.
+// How many times a decay of this slice multiplies what stays of a token: 1 / (1 - w), at most all tokens.
+double decayed_tokens(const TensorSet& set, const Problem& problem, const Slice& slice) {
+  double most = 0;
+  for (const TensorSpec& spec : set.specs()) {
+    if (spec.values != Values::decay) continue;
+    for (const double w : read_slice(set, spec.name, slice.batch, slice.head)) {
+      const auto tokens = static_cast<double>(problem.new_tokens());
+      most = std::max(most, w < 1 ? std::min(tokens, 1 / (1 - w)) : tokens);
+    }
+  }
+  return most;
+}
+
+// Values from the file; how far a variant may be from them follows from the reference's scale and growth, which say
+// what the variant rounds. Whoever wrote the file rounded too: as much again while computing, and the result to the
+// type in which it is stored. Their w is not the fp32 one that the variant gets: an error of a roundoff that enters a
+// product anew with each token that decays it. And where the problem rounds the file's inputs to its dtype, the factors
+// of products are rounded as by a variant that does so itself.
 std::vector<ExpectedOutput> given(Contents& contents, const Problem& problem, const Slice& slice) {
   const TensorSet& set = own_set(contents, problem);
+  const double unit = unit_roundoff(DType::f32);
   std::vector<ExpectedOutput> outputs;
   for (ExpectedOutput& output : contents.op->reference(set, problem, slice)) {
     const auto found = contents.outputs.find(output.tensor);
@@ -229,9 +248,11 @@ std::vector<ExpectedOutput> given(Contents& contents, const Problem& problem, co
     for (const int64_t offset : slice_offsets(set.spec(output.tensor), slice)) {
       output.value.push_back(found->second[static_cast<size_t>(offset)]);
     }
-    const double unit = unit_roundoff(DType::f32);
     output.growth += output.growth + contents.output_roundoff.at(output.tensor) / unit;
-    if (problem.dtype != contents.problem.dtype) output.growth += std::sqrt(3.0) * unit_roundoff(problem.dtype) / unit;
+    output.growth += decayed_tokens(set, problem, slice);
+    if (problem.dtype != contents.problem.dtype) {
+      output.growth += output.factor_growth * unit_roundoff(problem.dtype) / unit;
+    }
     outputs.push_back(std::move(output));
   }
   return outputs;

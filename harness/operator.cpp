@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -42,12 +41,19 @@ std::vector<int64_t> slice_offsets(const TensorSpec& spec, const Slice& slice) {
 }
 
 std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, int64_t batch, int64_t head) {
-  const TensorSpec& spec = set.spec(tensor);
+  TensorSpec rows = set.spec(tensor);  // of channels, read as they lie
+  int64_t row_size = 1;
+  while (!rows.dims.empty() && rows.dims.back().axis == Axis::channel) {
+    row_size *= rows.dims.back().size;
+    rows.dims.pop_back();
+  }
   const std::byte* data = set.data(tensor);
-  const std::vector<int64_t> offsets = slice_offsets(spec, {.batch = batch, .head = head, .times = {}});
-  std::vector<double> values(offsets.size());
-  std::transform(offsets.begin(), offsets.end(), values.begin(),
-                 [&](int64_t offset) { return element(data, spec.dtype, offset); });
+  const std::vector<int64_t> offsets = slice_offsets(rows, {.batch = batch, .head = head, .times = {}});
+  std::vector<double> values;
+  values.reserve(offsets.size() * static_cast<size_t>(row_size));
+  for (const int64_t row : offsets) {
+    for (int64_t i = 0; i < row_size; ++i) values.push_back(element(data, rows.dtype, row * row_size + i));
+  }
   return values;
 }
 

@@ -19,6 +19,9 @@ std::string number_or_dash(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
 }
 
+// Beyond the spread of good measurements.
+bool beats_floor(const CellResult* cell) { return cell->floor_ns > 1.1 * cell->median_ns(); }
+
 // Cells that share a table: all but variant and T are the same.
 std::string heading(const CellResult& cell) {
   return fmt::format("{}  {} {}  B={} H={} N={}  {} {}  {} inputs, seed {}", cell.op, cell.dtype, cell.mode, cell.B,
@@ -131,10 +134,11 @@ std::string csv_field(const Value& value) {
 
 std::string table_text(const nlohmann::ordered_json& context, const std::vector<CellResult>& cells) {
   std::string text = machine_text(context);
-  bool any_timed = false;
+  bool any_timed = false, any_above_floor = false;
   for (const auto& [heading_text, table] : by_heading(cells)) {
     const bool timed = std::any_of(table.begin(), table.end(), [](const CellResult* cell) { return cell->timed(); });
     any_timed |= timed;
+    any_above_floor |= std::any_of(table.begin(), table.end(), beats_floor);
     text += fmt::format("\n{}\n{}", heading_text, timed ? timings(table) : verifications(table));
   }
   if (any_timed) {
@@ -142,6 +146,9 @@ std::string table_text(const nlohmann::ordered_json& context, const std::vector<
         "\nmedian and standard deviation of the repetitions (noisy: above {:.0f}%); error against the reference,"
         "\nrelative to the output's scale; of floor: the least time by the ceilings as a share of the median\n",
         100 * kNoisySpread);
+  }
+  if (any_above_floor) {
+    text += "above 100%: the ceilings were measured too low, as on a busy machine; measure again when it is idle\n";
   }
   for (const auto& [status, title] : {std::pair("failed", "Failed"), std::pair("skipped", "Skipped")}) {
     const std::string lines = not_run(cells, status);

@@ -61,9 +61,9 @@ void TensorSet::poison_outputs() const {
   for (const TensorSpec& spec : specs_) {
     if (spec.role != Role::output) continue;
     const auto memory = bytes(spec);
-    for (size_t i = 0; i < memory.size(); i += sizeof(kPoison)) {
-      std::memcpy(memory.data() + i, &kPoison, std::min(sizeof(kPoison), memory.size() - i));
-    }
+    const size_t words = memory.size() / sizeof(kPoison), rest = memory.size() % sizeof(kPoison);
+    std::fill_n(reinterpret_cast<uint32_t*>(memory.data()), words, kPoison);
+    std::memcpy(memory.data() + words * sizeof(kPoison), &kPoison, rest);
   }
 }
 

@@ -46,18 +46,17 @@ class Verifier {
   Verifier(Runner& runner, Workload& workload, Executor& executor)
       : runner_(runner), workload_(workload), executor_(executor) {}
 
-  // A run on `set`, which holds the inputs of set number `contents`, and everything that it can have done wrong.
-  void run_and_inspect(int set, int contents);
+  // A run on a set, and everything that it can have done wrong.
+  void run_and_inspect(int set);
   // What a run left there; to be called as soon as it has returned.
-  void inspect(int set, int contents, double run_seconds);
-  void restore(int set);
+  void inspect(int set, double run_seconds);
 
   Verification result;
 
  private:
   std::optional<double> run(int set);
   void check_memory(const TensorSet& set, const std::string& changed_input);
-  void compare_outputs(int set, int contents);
+  void compare_outputs(int set);
 
   struct Past {
     int contents;
@@ -70,14 +69,15 @@ class Verifier {
   std::vector<Past> past_;
 };
 
-void Verifier::run_and_inspect(int set, int contents) {
+void Verifier::run_and_inspect(int set) {
   workload_.set(set).poison_outputs();
   runner_.upload(set);
   const std::optional<double> seconds = run(set);
   if (!seconds) return;
   result.fastest_seconds = past_.empty() ? *seconds : std::min(result.fastest_seconds, *seconds);
-  inspect(set, contents, *seconds);
+  inspect(set, *seconds);
 
+  const int contents = workload_.contents(set);
   const std::vector<uint64_t> outputs = output_checksums(workload_.set(set));
   for (size_t run = 0; run < past_.size() && !result.passed(); ++run) {
     if (past_[run].outputs == outputs && past_[run].contents != contents) {
@@ -105,14 +105,14 @@ std::optional<double> Verifier::run(int set) {
   return std::nullopt;
 }
 
-void Verifier::inspect(int set, int contents, double run_seconds) {
+void Verifier::inspect(int set, double run_seconds) {
   const auto returned = Clock::now();
   const TensorSet& tensors = workload_.set(set);
   runner_.download(set);
   const bool unfinished = poison_at_a_glance(tensors);
   const auto checksums = output_checksums(tensors);
   check_memory(tensors, workload_.changed_input(set));
-  compare_outputs(set, contents);
+  compare_outputs(set);
 
   // A variant that is still at work when it returns has not yet written everything: something is wrong by now, and
   // there is time to wait and see what becomes of it. One whose outputs are all right can only spoil them.
@@ -134,23 +134,17 @@ void Verifier::check_memory(const TensorSet& set, const std::string& changed_inp
   }
 }
 
-void Verifier::compare_outputs(int set, int contents) {
+void Verifier::compare_outputs(int set) {
   const TensorSet& tensors = workload_.set(set);
   const auto& slices = workload_.sample().slices;
   const DType products = runner_.variant().products;
-  const Comparison computed =
-      compare(tensors, slices, workload_.expected(contents, executor_), products, "the reference");
+  const Comparison computed = compare(tensors, slices, workload_.expected(set, executor_), products, "the reference");
   if (result.passed()) result.failure = computed.failure;
   result.error = std::max(result.error, computed.error);
   result.tolerance_ratio = std::max(result.tolerance_ratio, computed.tolerance_ratio);
-  if (contents != 0 || !workload_.source().given) return;
+  if (workload_.contents(set) != 0 || workload_.given().empty()) return;
   const Comparison given = compare(tensors, slices, workload_.given(), products, workload_.source().name);
   if (result.passed()) result.failure = given.failure;
-}
-
-void Verifier::restore(int set) {
-  workload_.set(set).restore_guards();
-  workload_.refill(set, set, executor_);
 }
 
 }  // namespace
@@ -159,32 +153,29 @@ void Verifier::restore(int set) {
 // from the first call is wrong. The third has the second one's inputs in the first one's memory: a result kept for a
 // pointer is wrong, and so is one kept for a number of calls.
 Verification verify(Runner& runner, Workload& workload, Executor& executor) {
-  struct Step {
-    int set, contents;
-  };
   for (const int set : {0, 1}) workload.expected(set, executor);  // before the variant can touch an input
   Verifier verifier(runner, workload, executor);
-  const auto restore = [&](int sets) {
-    for (int set = 0; set < sets; ++set) verifier.restore(set);
+  const auto restore = [&] {  // a variant that fails may have written anywhere
+    for (int set = 0; set < workload.sets(); ++set) workload.restore(set, executor);
   };
   try {
-    for (const auto [set, contents] : {Step{0, 0}, Step{1, 1}, Step{0, 1}}) {
-      if (!verifier.result.passed()) break;
-      if (set != contents) workload.refill(set, contents, executor);
-      verifier.run_and_inspect(set, contents);
+    verifier.run_and_inspect(0);
+    if (verifier.result.passed()) verifier.run_and_inspect(1);
+    if (verifier.result.passed()) {
+      workload.exchange_inputs(0, 1, executor);
+      verifier.run_and_inspect(0);
     }
   } catch (...) {
-    restore(workload.sets());
+    restore();
     throw;
   }
-  restore(verifier.result.passed() ? 1 : workload.sets());  // one that failed may have written anywhere
+  if (!verifier.result.passed()) restore();
   return verifier.result;
 }
 
 Verification check_outputs(Runner& runner, Workload& workload, int set, Executor& executor) {
-  workload.expected(set, executor);
   Verifier verifier(runner, workload, executor);
-  verifier.inspect(set, set, 0);
+  verifier.inspect(set, 0);
   return verifier.result;
 }
 

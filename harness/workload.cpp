@@ -13,9 +13,6 @@
 namespace wkv {
 namespace {
 
-// Of minimal FLOPs for one set: about a second on two cores, since the references are plain and run more than once.
-constexpr double kReferenceFlops = 1e9;
-
 // `count` of [0, size): ascending, the first and the last and one at random from each equal part between them.
 std::vector<int64_t> spread(int64_t size, int64_t count, std::mt19937_64& random) {
   std::vector<int64_t> positions;
@@ -54,22 +51,18 @@ InputSource generated_inputs(InputKind kind, uint64_t seed) {
 }
 
 Sample sample_of(const Operator& op, const Problem& problem, double reference_flops, uint64_t seed) {
+  constexpr double kFlopsPerByte = 4;  // what reading and widening an input takes
+  constexpr int64_t kLeastHeads = 4, kLeastRows = 16;
   const int64_t heads = problem.B * problem.H, rows = problem.new_tokens();
-  const double share = reference_flops / op.cost(problem).flops;
-  int64_t sampled_heads = heads, sampled_rows = rows;
-  if (share < 1 && op.sequential) {
-    sampled_heads = static_cast<int64_t>(share * static_cast<double>(heads));
-  } else if (share < 1) {
-    // Heads and rows about equally thinned out.
-    sampled_heads = static_cast<int64_t>(std::sqrt(share) * static_cast<double>(heads));
-  }
-  constexpr int64_t kLeastHeads = 2, kLeastRows = 16;
-  sampled_heads = std::clamp(sampled_heads, std::min(heads, kLeastHeads), heads);
-  if (share < 1 && !op.sequential) {
-    const double rows_for_all = share * static_cast<double>(heads * rows);
-    sampled_rows = std::clamp(static_cast<int64_t>(rows_for_all / static_cast<double>(sampled_heads)),
-                              std::min(rows, kLeastRows), rows);
-  }
+  const Cost cost = op.cost(problem);
+  const double share = std::min(1.0, reference_flops / (cost.flops + kFlopsPerByte * cost.bytes));
+  const auto part = [](int64_t size, double share, int64_t least) {
+    return std::clamp(static_cast<int64_t>(share * static_cast<double>(size)), std::min(size, least), size);
+  };
+  // Heads and rows about equally thinned out, where rows can be had alone.
+  const int64_t sampled_heads = part(heads, op.sequential ? share : std::sqrt(share), kLeastHeads);
+  const double share_of_heads = static_cast<double>(sampled_heads) / static_cast<double>(heads);
+  const int64_t sampled_rows = op.sequential ? rows : part(rows, std::min(1.0, share / share_of_heads), kLeastRows);
 
   std::mt19937_64 random(seed);
   Sample sample;
@@ -85,20 +78,22 @@ Sample sample_of(const Operator& op, const Problem& problem, double reference_fl
   return sample;
 }
 
-Workload::Workload(const Operator& op, const Problem& problem, InputSource source, int sets, Executor& executor)
+Workload::Workload(const Operator& op, const Problem& problem, InputSource source, int sets, Executor& executor,
+                   double reference_flops)
     : op_(&op),
       problem_(problem),
       source_(std::move(source)),
-      sample_(sample_of(op, problem, kReferenceFlops, source_.seed)) {
-  for (int index = 0; index < sets; ++index) sets_.emplace_back(op.tensors(problem));
-  expected_.resize(sets_.size());
-  checksums_.resize(sets_.size());
-  for (int index = 0; index < sets; ++index) refill(index, index, executor);
+      sample_(sample_of(op, problem, reference_flops, source_.seed)),
+      expected_(static_cast<size_t>(sets)) {
+  for (int set = 0; set < sets; ++set) {
+    sets_.push_back({.tensors = TensorSet(op.tensors(problem)), .contents = set, .checksums = {}});
+  }
+  for (int set = 0; set < sets; ++set) restore(set, executor);
 }
 
 size_t Workload::working_set_bytes() const {
   return std::accumulate(sets_.begin(), sets_.end(), size_t{0},
-                         [](size_t sum, const TensorSet& set) { return sum + set.total_bytes(); });
+                         [](size_t sum, const Set& set) { return sum + set.tensors.total_bytes(); });
 }
 
 size_t Workload::set_bytes(const Operator& op, const Problem& problem) {
@@ -107,13 +102,14 @@ size_t Workload::set_bytes(const Operator& op, const Problem& problem) {
   return bytes;
 }
 
-const std::vector<std::vector<ExpectedOutput>>& Workload::expected(int set, Executor& executor) {
-  auto& expected = expected_[static_cast<size_t>(set)];
+const ExpectedSample& Workload::expected(int set, Executor& executor) {
+  const auto& [tensors, contents, checksums] = at(set);
+  ExpectedSample& expected = expected_[static_cast<size_t>(contents)];
   if (expected.empty()) {
-    std::vector<std::vector<ExpectedOutput>> slices(sample_.slices.size());
-    executor.parallel_for(static_cast<int64_t>(slices.size()), [&](int64_t i, int) {
+    ExpectedSample slices(sample_.slices.size());
+    executor.parallel_for(static_cast<int64_t>(slices.size()), [&, &inputs = tensors](int64_t i, int) {
       auto& outputs = slices[static_cast<size_t>(i)];
-      outputs = op_->reference(sets_[static_cast<size_t>(set)], problem_, sample_.slices[static_cast<size_t>(i)]);
+      outputs = op_->reference(inputs, problem_, sample_.slices[static_cast<size_t>(i)]);
       for (const ExpectedOutput& output : outputs) require_representable(output);
     });
     expected = std::move(slices);
@@ -121,17 +117,31 @@ const std::vector<std::vector<ExpectedOutput>>& Workload::expected(int set, Exec
   return expected;
 }
 
-const std::vector<std::vector<ExpectedOutput>>& Workload::given() {
+const ExpectedSample& Workload::given() {
   if (given_.empty() && source_.given) {
     for (const Slice& slice : sample_.slices) given_.push_back(source_.given(problem_, slice));
   }
   return given_;
 }
 
-void Workload::refill(int set, int like, Executor& executor) {
-  const TensorSet& tensors = sets_[static_cast<size_t>(set)];
-  source_.fill(tensors, like, executor);
-  auto& checksums = checksums_[static_cast<size_t>(set)];
+void Workload::exchange_inputs(int one, int other, Executor& executor) {
+  for (const TensorSpec& spec : at(one).tensors.specs()) {
+    if (spec.role != Role::input) continue;
+    const auto a = at(one).tensors.bytes(spec), b = at(other).tensors.bytes(spec);
+    constexpr size_t kBlock = 1 << 18;
+    executor.parallel_for(static_cast<int64_t>((a.size() + kBlock - 1) / kBlock), [&](int64_t block, int) {
+      const size_t begin = static_cast<size_t>(block) * kBlock, size = std::min(kBlock, a.size() - begin);
+      std::swap_ranges(a.data() + begin, a.data() + begin + size, b.data() + begin);
+    });
+  }
+  std::swap(at(one).contents, at(other).contents);
+  std::swap(at(one).checksums, at(other).checksums);
+}
+
+void Workload::restore(int set, Executor& executor) {
+  auto& [tensors, contents, checksums] = at(set);
+  tensors.restore_guards();
+  source_.fill(tensors, contents, executor);
   checksums.clear();
   for (const TensorSpec& spec : tensors.specs()) {
     if (spec.role == Role::input) checksums.push_back(tensors.checksum(spec));
@@ -139,8 +149,8 @@ void Workload::refill(int set, int like, Executor& executor) {
 }
 
 std::string Workload::changed_input(int set) const {
-  const TensorSet& tensors = sets_[static_cast<size_t>(set)];
-  auto checksum = checksums_[static_cast<size_t>(set)].begin();
+  const auto& [tensors, contents, checksums] = at(set);
+  auto checksum = checksums.begin();
   for (const TensorSpec& spec : tensors.specs()) {
     if (spec.role == Role::input && tensors.checksum(spec) != *checksum++) return spec.name;
   }

@@ -4,7 +4,7 @@
 
 namespace wkv::reference {
 
-AttentionRow attention_row(const Vector& q, const Matrix& k, const Matrix& v) {
+AttentionRow attention_row(const Vector& q, const Eigen::Ref<const Matrix>& k, const Eigen::Ref<const Matrix>& v) {
   const Vector score = k * q / std::sqrt(static_cast<double>(q.size()));
   const Vector unnormalised = (score.array() - score.maxCoeff()).exp();
   const Vector weight = unnormalised / unnormalised.sum();

@@ -12,7 +12,7 @@ struct AttentionRow {
 };
 
 // One query (N) against a context of keys and values (any number of rows x N, at least one).
-AttentionRow attention_row(const Vector& q, const Matrix& k, const Matrix& v);
+AttentionRow attention_row(const Vector& q, const Eigen::Ref<const Matrix>& k, const Eigen::Ref<const Matrix>& v);
 
 // All T queries: T x N.
 Matrix attention(const Matrix& q, const Matrix& k, const Matrix& v);

@@ -3,14 +3,14 @@
 namespace wkv::reference {
 
 Wkv5Result wkv5(const Wkv5Head& head) {
-  Wkv5Result result{Matrix(head.r.rows(), head.r.cols()), head.state};
+  const Eigen::Index T = head.r.rows(), N = head.r.cols();
+  Wkv5Result result{Matrix::Zero(T, N), head.state};
   Matrix& state = result.state;
-  for (Eigen::Index t = 0; t < head.r.rows(); ++t) {
-    const Vector r = head.r.row(t), k = head.k.row(t), v = head.v.row(t);
-    const Matrix kv = k * v.transpose();
-    result.y.row(t) = r.transpose() * (state + head.u.asDiagonal() * kv);
-    state = head.w.asDiagonal() * state;
-    state += kv;
+  for (Eigen::Index t = 0; t < T; ++t) {
+    for (Eigen::Index i = 0; i < N; ++i) {  // over all j at once
+      result.y.row(t) += head.r(t, i) * (state.row(i) + head.u[i] * head.k(t, i) * head.v.row(t));
+      state.row(i) = head.w[i] * state.row(i) + head.k(t, i) * head.v.row(t);
+    }
   }
   return result;
 }

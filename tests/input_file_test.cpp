@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "harness/safetensors.hpp"
+#include "harness/verify.hpp"
 #include "tests/mutated_file.hpp"
 #include "tests/temporary_directory.hpp"
 
@@ -131,11 +132,12 @@ TEST_CASE("input file: sequences stored in bf16 make a bf16 problem") {
   const InputFile input = file.read();
   REQUIRE(input.problem.dtype == DType::bf16);
   const TensorSet set = filled(input, 0);
-  REQUIRE(element(set.data("r"), set.spec("r").dtype, 7) == static_cast<float>(BFloat16(drafts["r"].values[7])));
+  REQUIRE(element(set.data("r"), DType::bf16, 7) == static_cast<float>(BFloat16(drafts["r"].values[7])));
 }
 
 TEST_CASE("input file: the file's outputs are given for the slice asked for, at the reference's scale") {
-  const Drafts drafts = wkv5_drafts();
+  Drafts drafts = wkv5_drafts();
+  drafts["decay"].values.assign(H * N, std::log(std::log(2.0f)));  // w = 1/2: a token decays twice before it is gone
   const File file(drafts);
   const InputFile input = file.read();
   const Slice slice{.batch = 1, .head = 0, .times = {0, 2}};
@@ -146,7 +148,7 @@ TEST_CASE("input file: the file's outputs are given for the slice asked for, at 
   for (size_t i = 0; i < given.size(); ++i) {
     REQUIRE(given[i].tensor == reference[i].tensor);
     REQUIRE(given[i].scale == reference[i].scale);
-    REQUIRE(given[i].growth == 2 * reference[i].growth + 1);
+    REQUIRE(given[i].growth == Approx(2 * reference[i].growth + 1 + 2));
     std::vector<double> expected;
     for (const int64_t offset : slice_offsets(set.spec(given[i].tensor), slice)) {
       expected.push_back(drafts.at(given[i].tensor).values[static_cast<size_t>(offset)]);
@@ -155,14 +157,61 @@ TEST_CASE("input file: the file's outputs are given for the slice asked for, at 
   }
 }
 
+TEST_CASE("input file: a decay next to 1 makes the file's outputs less certain, up to a roundoff for every token") {
+  Drafts slow = wkv5_drafts(), fast = wkv5_drafts();
+  slow["decay"].values.assign(H * N, -100.0f);
+  fast["decay"].values.assign(H * N, 100.0f);
+  const auto growth = [](const Drafts& drafts) {
+    const File file(drafts);
+    const InputFile input = file.read();
+    return input.source.given(input.problem, {}).front().growth -
+           2 * operator_named("wkv5").reference(filled(input, 0), input.problem, {}).front().growth;
+  };
+  REQUIRE(growth(slow) == Approx(1 + T));
+  REQUIRE(growth(fast) == Approx(1 + 1));
+}
+
 TEST_CASE("input file: rounding the file's inputs to bf16 widens what its outputs may differ by") {
   const File file(wkv5_drafts());
   const InputFile input = file.read();
   Problem rounded = input.problem;
   rounded.dtype = DType::bf16;
-  const double f32 = input.source.given(input.problem, {}).front().growth;
-  const double bf16 = input.source.given(rounded, {}).front().growth;
-  REQUIRE(bf16 - f32 == Approx(std::sqrt(3.0) * 0x1p-9 / 0x1p-24).epsilon(0.01));
+  const ExpectedOutput f32 = input.source.given(input.problem, {}).front();
+  const ExpectedOutput bf16 = input.source.given(rounded, {}).front();
+  REQUIRE(bf16.growth - f32.growth == Approx(f32.factor_growth * 0x1p-8 / 0x1p-24).epsilon(0.01));
+}
+
+TEST_CASE("input file: a variant that is right by the reference but not by the file is caught, and the file named") {
+  Drafts drafts = wkv5_drafts();
+  const Operator& op = operator_named("wkv5");
+  {
+    const File file(drafts);
+    const InputFile input = file.read();
+    const TensorSet set = filled(input, 0);
+    for (int64_t b = 0; b < B; ++b) {
+      for (int64_t h = 0; h < H; ++h) {
+        const Slice slice{.batch = b, .head = h, .times = {}};
+        for (const ExpectedOutput& output : op.reference(set, input.problem, slice)) {
+          const auto offsets = slice_offsets(set.spec(output.tensor), slice);
+          for (size_t i = 0; i < offsets.size(); ++i) {
+            drafts[output.tensor].values[static_cast<size_t>(offsets[i])] = static_cast<float>(output.value[i]);
+          }
+        }
+      }
+    }
+  }
+  const auto failure = [&] {
+    const File file(drafts);
+    const InputFile input = file.read();
+    Executor executor(2);
+    Workload workload(op, input.problem, input.source, 2, executor);
+    const auto runner = make_runner(*variants_of("wkv5").front(), workload, executor);
+    return verify(*runner, workload, executor).failure;
+  };
+  REQUIRE(failure() == "");
+  drafts["state_out"].values[5] += 0.01f;
+  REQUIRE_THAT(failure(), Catch::StartsWith("state_out(b=0, h=0, n=1, n=1) is wrong") &&
+                              Catch::EndsWith("(by inputs.safetensors; 1 elements are wrong)"));
 }
 
 TEST_CASE("input file: outputs that the file lacks are not given") {

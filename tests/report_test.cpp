@@ -25,6 +25,13 @@ TEST_CASE("report: the table has a row per timed cell in the order of T, and the
   CHECK_THAT(text, !Contains("Failed"));
 }
 
+TEST_CASE("report: a time below the floor is not passed over in silence") {
+  CellResult cell = timed_cell(64, 64e3);
+  CHECK_THAT(table_text(make_context({}, 0, {}), {cell}), !Contains("above 100%"));
+  cell.floor_ns = 2 * 64e3;
+  CHECK_THAT(table_text(make_context({}, 0, {}), {cell}), Contains("200%") && Contains("above 100%"));
+}
+
 TEST_CASE("report: many cells skipped for one reason make one line") {
   std::vector<CellResult> cells;
   for (const int64_t T : {1, 2, 4, 8, 16}) cells.push_back(skipped_cell(T));

@@ -66,7 +66,7 @@ TEST_CASE("results: a skipped cell says so where Google Benchmark says it") {
   REQUIRE(entries.size() == 1);
   CHECK(entries[0]["error_occurred"] == true);
   CHECK(entries[0]["error_message"] == skipped_cell(8).reason);
-  CHECK(entries[0]["error"].is_null());
+  CHECK(Json::parse(entries[0].dump())["error"].is_null());
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ TEST_CASE("sweep: what memory does not suffice for is skipped, whether foreseen 
   REQUIRE(recorder.results.size() == 2);
   CHECK(recorder.results[0].status == "timed");
   CHECK(recorder.results[1].status == "skipped");
-  CHECK_THAT(recorder.results[1].reason, Contains("3.0 GiB") && Contains("2 GiB of --memory"));
+  CHECK_THAT(recorder.results[1].reason, Contains("needs 3 GiB") && Contains("2 GiB of --memory"));
 }
 
 TEST_CASE("sweep: what a variant does not support is skipped with its reason") {

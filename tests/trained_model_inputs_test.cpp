@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "harness/compare.hpp"
 #include "harness/input_file.hpp"
 #include "harness/safetensors.hpp"
+#include "harness/verify.hpp"
 
 namespace wkv {
 namespace {
@@ -39,10 +41,29 @@ TEST_CASE("trained model: the reference agrees with the file's own y and state_o
       REQUIRE(given[output].value.size() == reference[output].value.size());
       for (size_t i = 0; i < given[output].value.size(); ++i) {
         CAPTURE(head, given[output].tensor, i);
-        const double allowed = given[output].growth * 0x1p-24 * reference[output].scale[i];
+        const double allowed = tolerance(given[output], i, DType::f32, DType::f32);
         REQUIRE(std::abs(given[output].value[i] - reference[output].value[i]) <= allowed);
       }
     }
+  }
+}
+
+TEST_CASE("trained model: every variant agrees with the reference and with the file, in every dtype") {
+  const auto path = trained("wkv5-tiny-layer6.safetensors");
+  if (!path) return;
+  const DType dtype = GENERATE(DType::f32, DType::bf16);
+  InputFile input = read_input_file(*path, "wkv5");
+  input.problem.dtype = dtype;
+  Executor executor(2);
+  Workload workload(operator_named("wkv5"), input.problem, input.source, 2, executor);
+  for (const Variant* variant : variants_of("wkv5")) {
+    CAPTURE(variant->name, name_of(dtype));
+    if (const auto reason = unsupported(*variant, input.problem)) {
+      WARN("SKIPPED: " << variant->name << ": " << *reason);
+      continue;
+    }
+    const auto runner = make_runner(*variant, workload, executor);
+    CHECK(verify(*runner, workload, executor).failure == "");
   }
 }
 

@@ -111,46 +111,50 @@ Races::Conflict Races::after_reads(const Granule& granule, const Access& access)
     }
   }
   if (granule.read_clock <= base_) return {};
-  if (granule.read_warp != access.warp) {
-    const auto lane = static_cast<uint32_t>(std::countr_zero(granule.read_lanes));
-    const bool ordered = granule.read_clock <= warp.seen[granule.read_warp];
-    return ordered ? Conflict{} : Conflict{true, granule.read_warp, lane, false};
+  for (uint32_t rest = granule.read_warps; rest; rest &= rest - 1) {
+    const uint32_t reader = first_lane(rest);
+    const bool last = reader == granule.read_warp;
+    if (reader != access.warp && granule.read_clock > warp.seen[reader]) {
+      return {true, reader, last ? first_lane(granule.read_lanes) : 0, false};
+    }
+    uint32_t culprit = 0;
+    if (reader == access.warp && last &&
+        !ordered_lanes(warp, granule.read_lanes, access.lanes, granule.read_clock, &culprit)) {
+      return {true, access.warp, culprit, false};
+    }
   }
-  uint32_t culprit = 0;
-  if (ordered_lanes(warp, granule.read_lanes, access.lanes, granule.read_clock, &culprit)) return {};
-  return {true, access.warp, culprit, false};
+  return {};
 }
 
+// Of a read at another clock than the last one's.
 void Races::record_read(Granule& granule, const Access& access) {
-  const Clocks& seen = warps_[access.warp].seen;
-  const uint32_t now = seen[access.warp];
-  if (granule.read_clock == now && granule.read_warp == access.warp) {
-    granule.read_lanes |= access.lanes;
-    return;
-  }
-  const bool other = granule.read_clock > base_ && granule.read_warp != access.warp;
-  if (other && granule.read_clock > seen[granule.read_warp]) {
-    if (!granule.readers) {
-      if (free_tables_.empty() && tables_.size() < 0xfffe) {
-        tables_.emplace_back();
-        free_tables_.push_back(static_cast<uint16_t>(tables_.size()));
-      }
-      if (!free_tables_.empty()) {  // without a table the earlier reader is forgotten: a race may be missed
-        granule.readers = free_tables_.back();
-        free_tables_.pop_back();
-        tables_[granule.readers - 1].fill(0);
-      }
+  const Warp& warp = warps_[access.warp];
+  const uint32_t own = 1u << access.warp;
+  const bool others_ordered = granule.read_clock <= warp.floor || granule.read_warps == own;
+  if (!others_ordered && !granule.readers) {
+    if (free_tables_.empty() && tables_.size() < 0xfffe) {
+      tables_.emplace_back();
+      free_tables_.push_back(static_cast<uint16_t>(tables_.size()));
     }
-    if (granule.readers) tables_[granule.readers - 1][granule.read_warp] = granule.read_clock;
+    if (!free_tables_.empty()) {  // without a table the earlier readers are forgotten: a race may be missed
+      granule.readers = free_tables_.back();
+      free_tables_.pop_back();
+      tables_[granule.readers - 1].fill(0);
+    }
   }
-  if (granule.readers) tables_[granule.readers - 1][access.warp] = now;
-  granule.read_clock = now;
+  if (granule.readers) {
+    Clocks& clocks = tables_[granule.readers - 1];
+    for (uint32_t rest = granule.read_warps; rest; rest &= rest - 1) clocks[first_lane(rest)] = granule.read_clock;
+  }
+  granule.read_clock = warp.seen[access.warp];
+  granule.read_warps = own;
   granule.read_warp = static_cast<uint8_t>(access.warp);
   granule.read_lanes = access.lanes;
 }
 
 void Races::forget_readers(Granule& granule) {
   granule.read_clock = 0;
+  granule.read_warps = 0;
   granule.read_lanes = 0;
   if (granule.readers) free_tables_.push_back(granule.readers);
   granule.readers = 0;
@@ -164,12 +168,14 @@ Races::Conflict Races::read(uint32_t address, uint32_t bytes, const Access& acce
     Granule& granule = granules_[i];
     if (granule.write_clock > warp.floor && !conflict.found) conflict = after_write(granule, access);
     if (access.synchronous) continue;
-    if (granule.read_clock <= warp.floor && !granule.readers) {
-      granule.read_clock = now;
+    if (granule.read_clock != now) {
+      record_read(granule, access);
+    } else if (granule.read_warp == access.warp) {
+      granule.read_lanes |= access.lanes;
+    } else {
+      granule.read_warps |= 1u << access.warp;
       granule.read_warp = static_cast<uint8_t>(access.warp);
       granule.read_lanes = access.lanes;
-    } else {
-      record_read(granule, access);
     }
   }
   return conflict;

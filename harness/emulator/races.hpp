@@ -1,7 +1,8 @@
 // Finds two threads of a block that access the same shared memory, one of them writing, with nothing between that
 // orders them. After FastTrack (Flanagan and Freund, 2009): every warp has a clock that goes on at each
 // synchronisation, and knows up to which clock of each other warp it is ordered behind; each granule of memory keeps
-// who wrote it last and who has read it since. Lanes of one warp are ordered by bar.warp.sync only, as PTX says.
+// who wrote it last and who has read it since (of a warp that others have read after, not which lanes). Lanes of one
+// warp are ordered by bar.warp.sync only, as PTX says.
 #pragma once
 
 #include <array>
@@ -42,9 +43,11 @@ class Races {
  private:
   struct Granule {
     uint32_t write_clock = 0, read_clock = 0;
-    Mask read_lanes = 0;
-    uint16_t readers = 0;  // index + 1 of a table of clocks, where warps that are not ordered have read
-    uint8_t write_warp = 0, write_lane = 0, read_warp = 0;
+    uint32_t read_warps = 0;  // a bit for each that has read at read_clock, its own; mostly the clocks are the same
+    Mask read_lanes = 0;      // of the last of them
+    uint16_t readers = 0;     // index + 1 of a table of clocks, where others that are not ordered have read
+    uint8_t read_warp = 0;    // the last
+    uint8_t write_warp = 0, write_lane = 0;
     bool write_synchronous = false;
   };
   struct Warp {

@@ -47,6 +47,8 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
     times.resize(static_cast<size_t>(p.new_tokens()));
     std::iota(times.begin(), times.end(), 0);
   }
+  const reference::Matrix v_squared = v.cwiseAbs2();
+  const reference::Vector k_norm = k.rowwise().norm();
   ExpectedOutput y{.tensor = "y", .value = {}, .scale = {}};
   double growth = 0;
   for (const int64_t t : times) {
@@ -55,10 +57,10 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
     // A score is a sum of N products: it is off by sqrt(N) roundoffs of their size, and its exponential by as much
     // relatively. The weighted sum over the context rounds once a key.
     const reference::Vector scale =
-        row.y.cwiseAbs().cwiseMax((v.topRows(context).cwiseAbs2().transpose() * row.weight.cwiseAbs2()).cwiseSqrt());
+        row.y.cwiseAbs().cwiseMax((v_squared.topRows(context).transpose() * row.weight.cwiseAbs2()).cwiseSqrt());
     y.value.insert(y.value.end(), row.y.begin(), row.y.end());
     y.scale.insert(y.scale.end(), scale.begin(), scale.end());
-    const double score = q.row(t).norm() * k.topRows(context).rowwise().norm().maxCoeff() / std::sqrt(p.N);
+    const double score = q.row(t).norm() * k_norm.head(context).maxCoeff() / std::sqrt(p.N);
     growth = std::max(growth, std::sqrt(static_cast<double>(context)) + std::sqrt(static_cast<double>(p.N)) + score);
   }
   y.growth = growth;

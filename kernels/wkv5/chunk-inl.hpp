@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/element.hpp"
 #include "kernels/simd-inl.hpp"
 #include "kernels/wkv5/decay.hpp"
 
@@ -83,49 +84,57 @@ struct Chunk {
   ChunkBlock<kTokens>* blocks;
 };
 
-// The rows of a chunk's tokens; those after the last token of a sequence point to zeros. padded(N) elements each.
+// One row of a tensor, or zeros in place of none, as fp32 in blocks: row[block][c] = from[64 block + c].
 template <int kTokens, class Element>
-struct Rows {
-  const Element* r[kTokens];
-  const Element* k[kTokens];
-  const Element* v[kTokens];
-};
+HWY_INLINE void copy_row(int64_t N, const Element* from, float* row) {
+  constexpr int64_t kBlockFloats = sizeof(ChunkBlock<kTokens>) / sizeof(float);
+  for (int64_t first = 0; first < padded(N); first += kChannels, row += kBlockFloats) {
+    const int64_t end = from == nullptr ? 0 : std::min(N - first, kChannels);
+    int64_t c = 0;
+    for (; c + kLanes <= end; c += kLanes) store_vec(load_vec(from + first + c), row + c);
+    for (; c < end; ++c) row[c] = load(from + first + c);
+    for (; c < std::min(padded(N) - first, kChannels); ++c) row[c] = 0;
+  }
+}
 
-// Sub-chunk `sub`, of which `count` tokens exist: r' and k' relative to its start and end, v, and A inside it.
-template <int kTokens, class Element>
-HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, const Rows<kTokens, Element>& rows, int sub,
-                            int count, const Chunk<kTokens>& chunk) {
+// Sub-chunk `sub`, of which `count` tokens exist: makes r' and k' of r and k, relative to the sub-chunk's start and
+// end, and computes A inside it.
+template <int kTokens>
+HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, int sub, int count,
+                            const Chunk<kTokens>& chunk) {
   const int first = sub * kSub;
-  const Element* const* r = rows.r + first;
-  const Element* const* k = rows.k + first;
-  const Element* const* v = rows.v + first;
   Vec s00 = zero(), s10 = zero(), s11 = zero(), s20 = zero(), s21 = zero(), s22 = zero(), s30 = zero(), s31 = zero(),
       s32 = zero(), s33 = zero();
   for (int64_t i = 0; i < padded(N); i += kLanes) {
     const HeadBlock<kTokens>& head = heads[i / kChannels];
     ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
     const int64_t c = i % kChannels;
+    float(*r)[kChannels] = block.r + first;
+    float(*k)[kChannels] = block.k + first;
     const Vec w = load_vec(head.power[1] + c), bonus = load_vec(head.bonus + c);
-    for (int t = 0; t < kSub; ++t) {
-      store_vec(load_vec(v[t] + i), block.v[first + t] + c);
-      store_vec(hn::Mul(load_vec(r[t] + i), load_vec(head.power[t] + c)), block.r[first + t] + c);
-      store_vec(hn::Mul(load_vec(k[t] + i), load_vec(head.power[std::max(count - 1 - t, 0)] + c)),
-                block.k[first + t] + c);
-    }
-    Vec k0 = load_vec(k[0] + i), k1 = load_vec(k[1] + i);
-    const Vec k2 = load_vec(k[2] + i), r1 = load_vec(r[1] + i), r2 = load_vec(r[2] + i), r3 = load_vec(r[3] + i);
-    s00 = hn::MulAdd(hn::Mul(load_vec(r[0] + i), bonus), k0, s00);
+    s00 = hn::MulAdd(hn::Mul(load_vec(r[0] + c), bonus), load_vec(k[0] + c), s00);
+    Vec k0 = load_vec(k[0] + c), k1 = load_vec(k[1] + c);
+    const Vec r1 = load_vec(r[1] + c);
     s11 = hn::MulAdd(hn::Mul(r1, bonus), k1, s11);
-    s22 = hn::MulAdd(hn::Mul(r2, bonus), k2, s22);
-    s33 = hn::MulAdd(hn::Mul(r3, bonus), load_vec(k[3] + i), s33);
     s10 = hn::MulAdd(r1, k0, s10);
+    store_vec(hn::Mul(r1, w), r[1] + c);
+    const Vec r2 = load_vec(r[2] + c), k2 = load_vec(k[2] + c);
+    k0 = hn::Mul(k0, w);
+    s22 = hn::MulAdd(hn::Mul(r2, bonus), k2, s22);
     s21 = hn::MulAdd(r2, k1, s21);
-    s32 = hn::MulAdd(r3, k2, s32);
+    s20 = hn::MulAdd(r2, k0, s20);
+    store_vec(hn::Mul(r2, load_vec(head.power[2] + c)), r[2] + c);
+    const Vec r3 = load_vec(r[3] + c);
     k0 = hn::Mul(k0, w);
     k1 = hn::Mul(k1, w);
-    s20 = hn::MulAdd(r2, k0, s20);
+    s33 = hn::MulAdd(hn::Mul(r3, bonus), load_vec(k[3] + c), s33);
+    s32 = hn::MulAdd(r3, k2, s32);
     s31 = hn::MulAdd(r3, k1, s31);
-    s30 = hn::MulAdd(r3, hn::Mul(k0, w), s30);
+    s30 = hn::MulAdd(r3, k0, s30);
+    store_vec(hn::Mul(r3, load_vec(head.power[3] + c)), r[3] + c);
+    for (int q = 0; q < count - 1; ++q) {
+      store_vec(hn::Mul(load_vec(k[q] + c), load_vec(head.power[count - 1 - q] + c)), k[q] + c);
+    }
   }
   store_sums(s00, zero(), zero(), zero(), chunk.scores[first] + first);
   store_sums(s10, s11, zero(), zero(), chunk.scores[first + 1] + first);
@@ -155,13 +164,23 @@ HWY_INLINE void score_subs(int64_t N, int later, int earlier, const Chunk<kToken
   }
 }
 
-// The factors of a chunk of which `tokens` tokens exist.
+// The factors of a chunk of which `tokens` tokens exist; r, k and v point at the first's.
 template <int kTokens, class Element>
-HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Rows<kTokens, Element>& rows,
-                              int tokens, const Chunk<kTokens>& chunk) {
+HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Element* r, const Element* k,
+                              const Element* v, int64_t stride, int tokens, const Chunk<kTokens>& chunk) {
+  const int end = (tokens + kSub - 1) / kSub * kSub;
+  for (int t = 0; t < end; ++t) {
+    copy_row<kTokens>(N, t < tokens ? r + t * stride : nullptr, chunk.blocks->r[t]);
+    copy_row<kTokens>(N, t < tokens ? k + t * stride : nullptr, chunk.blocks->k[t]);
+    copy_row<kTokens>(N, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);
+  }
   for (int sub = 0; sub * kSub < tokens; ++sub) {
     const int count = std::min(tokens - sub * kSub, kSub);
-    prepare_sub(N, heads, rows, sub, count, chunk);
+    if (count == kSub) {
+      prepare_sub(N, heads, sub, kSub, chunk);
+    } else {
+      prepare_sub(N, heads, sub, count, chunk);
+    }
     if (sub == 0) continue;
     for (int earlier = 0; earlier < sub; ++earlier) score_subs(N, sub, earlier, chunk);
     for (int64_t i = 0; i < padded(N); i += kLanes) {

@@ -13,8 +13,6 @@
 #define WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
 #endif
 
-#include <hwy/cache_control.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -60,15 +58,12 @@ class ChunkSchedule {
  public:
   ChunkSchedule(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor)
       : p_(problem), tensors_(tensors), executor_(executor), plan_(problem, kTokens, executor.threads()) {
-    const auto scratch = executor.scratch(extra_bytes(problem, executor.threads()));
-    memory_ = scratch.data();
-    std::memset(memory_, 0, row_bytes(p_.N));
+    memory_ = executor.scratch(extra_bytes(problem, executor.threads())).data();
   }
 
   static size_t extra_bytes(const Problem& p, int threads) {
     const Plan plan(p, kTokens, threads);
-    return row_bytes(p.N) + static_cast<size_t>(threads) * copy_bytes(p.N) +
-           static_cast<size_t>(plan.slots()) * slot_bytes(p.N, plan);
+    return static_cast<size_t>(plan.slots()) * slot_bytes(p.N, plan);
   }
 
   void run() {
@@ -83,22 +78,13 @@ class ChunkSchedule {
   static constexpr int kTokens = Kernel::kTokens;
   using Head = HeadBlock<kTokens>;
 
-  static size_t row_bytes(int64_t N) { return static_cast<size_t>((padded(N) * 4 + 63) / 64 * 64); }
-  static size_t copy_bytes(int64_t N) { return 3 * kTokens * row_bytes(N); }
   static size_t head_bytes(int64_t N) { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
   static size_t state_bytes(int64_t N) { return static_cast<size_t>(padded(N) * padded(N)) * sizeof(float); }
   static size_t slot_bytes(int64_t N, const Plan& plan) {
     return head_bytes(N) + state_bytes(N) + static_cast<size_t>(plan.slot_chunks()) * Kernel::chunk_bytes(N);
   }
 
-  const Element* zeros() const { return reinterpret_cast<const Element*>(memory_); }
-  Element* copies(int thread) const {
-    return reinterpret_cast<Element*>(memory_ + row_bytes(p_.N) + static_cast<size_t>(thread) * copy_bytes(p_.N));
-  }
-  std::byte* slot(int64_t index) const {
-    return memory_ + row_bytes(p_.N) + static_cast<size_t>(plan_.threads) * copy_bytes(p_.N) +
-           static_cast<size_t>(index) * slot_bytes(p_.N, plan_);
-  }
+  std::byte* slot(int64_t index) const { return memory_ + static_cast<size_t>(index) * slot_bytes(p_.N, plan_); }
   Head* head_of(int64_t slot_index) const { return reinterpret_cast<Head*>(slot(slot_index)); }
   // Panels one after the other, each padded(N) x kPanel.
   float* state_of(int64_t slot_index) const {
@@ -117,26 +103,10 @@ class ChunkSchedule {
     return static_cast<int>(std::min<int64_t>(p_.new_tokens() - chunk * kTokens, kTokens));
   }
 
-  // A row of the tensor, or a copy with zeros behind it where N is not what vectors need.
-  const Element* row(const std::byte* tensor, int64_t at, Element* copy) const {
-    const Element* from = reinterpret_cast<const Element*>(tensor) + at;
-    if (p_.N == padded(p_.N)) return from;
-    std::copy_n(from, p_.N, copy);
-    std::fill(copy + p_.N, copy + padded(p_.N), Element());
-    return copy;
-  }
-
-  void prepare(int64_t head, int64_t chunk, const Head* blocks, std::byte* memory, int thread) const {
-    Rows<kTokens, Element> rows;
-    const int tokens = tokens_of(chunk);
-    Element* copy = copies(thread);
-    for (int t = 0; t < kTokens; ++t, copy += 3 * padded(p_.N)) {
-      const int64_t at = offset(head, chunk) + t * stride();
-      rows.r[t] = t < tokens ? row(tensors_.r, at, copy) : zeros();
-      rows.k[t] = t < tokens ? row(tensors_.k, at, copy + padded(p_.N)) : zeros();
-      rows.v[t] = t < tokens ? row(tensors_.v, at, copy + 2 * padded(p_.N)) : zeros();
-    }
-    Kernel::template prepare<Element>(p_.N, blocks, rows, tokens, memory);
+  void prepare(int64_t head, int64_t chunk, const Head* blocks, std::byte* memory) const {
+    const auto at = [&](const std::byte* tensor) { return reinterpret_cast<const Element*>(tensor) + offset(head, chunk); };
+    Kernel::template prepare<Element>(p_.N, blocks, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(),
+                                      tokens_of(chunk), memory);
   }
 
   void prefetch(int64_t head, int64_t chunk) const {
@@ -144,9 +114,9 @@ class ChunkSchedule {
     for (int t = 0; t < tokens_of(chunk); ++t) {
       const int64_t at = (offset(head, chunk) + t * stride()) * static_cast<int64_t>(sizeof(Element));
       for (int64_t line = 0; line < bytes; line += 64) {
-        hwy::Prefetch(tensors_.r + at + line);
-        hwy::Prefetch(tensors_.k + at + line);
-        hwy::Prefetch(tensors_.v + at + line);
+        for (const std::byte* tensor : {tensors_.r, tensors_.k, tensors_.v}) {
+          __builtin_prefetch(tensor + at + line, 0, 2);
+        }
       }
     }
   }
@@ -199,7 +169,7 @@ class ChunkSchedule {
     start_stream(head, thread);
     load_state(head, state);
     for (int64_t chunk = 0; chunk < plan_.chunks; ++chunk) {
-      prepare(head, chunk, head_of(thread), memory, thread);
+      prepare(head, chunk, head_of(thread), memory);
       if (chunk + 1 < plan_.chunks) prefetch(head, chunk + 1);
       apply(head, chunk, head_of(thread), memory, state, 0, panels(), true);
     }
@@ -214,10 +184,10 @@ class ChunkSchedule {
         return start + index < plan_.segment_chunks ? stream / plan_.heads * plan_.segment_chunks + start + index
                                                     : plan_.chunks;
       };
-      executor_.parallel_for(streams * chunks, [&](int64_t task, int thread) {
+      executor_.parallel_for(streams * chunks, [&](int64_t task, int) {
         const int64_t stream = task / chunks, chunk = chunk_at(stream, task % chunks);
         if (chunk >= plan_.chunks) return;
-        prepare(stream % plan_.heads, chunk, head_of(stream), chunk_of(stream, task % chunks), thread);
+        prepare(stream % plan_.heads, chunk, head_of(stream), chunk_of(stream, task % chunks));
       });
       executor_.parallel_for(streams * plan_.parts, [&](int64_t task, int) {
         const int64_t stream = task / plan_.parts, part = task % plan_.parts;

@@ -56,9 +56,9 @@ struct Chunked {
   static size_t chunk_bytes(int64_t N) { return Chunk<kTokens>::bytes(N); }
 
   template <class Element>
-  static void prepare(int64_t N, const Head* heads, const Rows<kTokens, Element>& rows, int tokens,
-                      std::byte* memory) {
-    prepare_chunk(N, heads, rows, tokens, Chunk<kTokens>(memory));
+  static void prepare(int64_t N, const Head* heads, const Element* r, const Element* k, const Element* v,
+                      int64_t stride, int tokens, std::byte* memory) {
+    prepare_chunk(N, heads, r, k, v, stride, tokens, Chunk<kTokens>(memory));
   }
 
   // y = r' S + A v for a panel of columns.
@@ -80,8 +80,8 @@ struct Chunked {
       for (int q = 0; q < std::min(p + kRows, subs_end); ++q) {
         add_product(chunk.scores[p] + q, kTokens, columns.v[q] + column % kChannels, tile);
       }
-      for (int m = 0; m < kRows && p + m < tokens; ++m) {
-        store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
+      for (int m = 0; m < kRows; ++m) {
+        if (p + m < tokens) store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "harness/operator.hpp"
 #include "reference/wkv5.hpp"
@@ -47,20 +48,19 @@ std::vector<double> scale_of(const reference::Matrix& value, const reference::Ma
 
 // The reference run on the squares of all inputs gives the sum of squares of every product r w^n k v that enters an
 // output: its root is what independent relative errors of the products add up to.
-reference::Wkv5Head squared(const reference::Wkv5Head& head) {
-  return {head.r.cwiseAbs2(), head.k.cwiseAbs2(), head.v.cwiseAbs2(),
-          head.w.cwiseAbs2(), head.u.cwiseAbs2(), head.state.cwiseAbs2()};
+reference::Wkv5Head squared(reference::Wkv5Head head) {
+  for (reference::Matrix* matrix : {&head.r, &head.k, &head.v, &head.state}) *matrix = matrix->cwiseAbs2();
+  for (reference::Vector* vector : {&head.w, &head.u}) *vector = vector->cwiseAbs2();
+  return head;
 }
 
 std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, const Slice& slice) {
   const auto read = [&](std::string_view tensor) {
     return matrix(read_slice(set, tensor, slice.batch, slice.head), p.N);
   };
-  const reference::Wkv5Head head{
+  reference::Wkv5Head head{
       read("r"),    read("k"), read("v"), reference::Vector(read("w").row(0)), reference::Vector(read("u").row(0)),
       read("state")};
-  const auto value = reference::wkv5(head);
-  const auto squares = reference::wkv5(squared(head));
   // The state is rounded once a token, and an error lives as long as the state remembers: sum of w^2n = 1 / (1 - w^2)
   // roundings of the slowest channel, at most T. The sum over i rounds N times more. Independent errors add as roots.
   // Not independent are the roundings of w S for a w next to 1: what it takes off S is then of the size of the rounding
@@ -73,6 +73,8 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
   const auto tokens = static_cast<double>(p.new_tokens());
   const double remembered = w * w * tokens < tokens - 1 ? std::min(tokens, 1 / (1 - w * w)) : tokens;
   const double growth = std::sqrt(static_cast<double>(p.N) + remembered) + (coherent ? tokens : 0);
+  const auto value = reference::wkv5(head);
+  const auto squares = reference::wkv5(squared(std::move(head)));
   return {{.tensor = "y", .value = flat(value.y), .scale = scale_of(value.y, squares.y), .growth = growth},
           {.tensor = "state_out",
            .value = flat(value.state),

@@ -114,6 +114,28 @@ DONE:)";
   CHECK(run_clean(kernel("32", text), 64)[33] == 1);
 }
 
+TEST_CASE("every warp that has read is remembered, also at different times") {
+  // Warp 2, which has gone on a clock, and warp 0 read; warp 1 writes when it has met warp 2 only.
+  const std::string text = R"(
+  setp.lt.u32 %p1, %r0, 32;
+  setp.ge.u32 %p2, %r0, 64;
+  mov.u32 %r6, s;
+  @%p1 ld.shared.u32 %r5, [%r6];
+  @%p1 bra DONE;
+  @%p2 bar.warp.sync 0xffffffff;
+  @%p2 ld.shared.u32 %r5, [%r6];
+  bar.sync 1, 64;
+  @!%p2 st.shared.u32 [%r6], 7;  // BUG
+DONE:)";
+  const Finding finding = only_race(kernel("0", text), 96);
+  CHECK(finding.thread[0] == 32);
+  CHECK(finding.text.find("thread (0, 0, 0) read") != std::string::npos);
+  std::string met = text;
+  met.replace(met.find("@%p1 bra DONE;"), 14, "");
+  met.replace(met.find("1, 64"), 5, "0");
+  run_clean(kernel("0", met), 96);
+}
+
 TEST_CASE("neighbouring bytes do not race") {
   const std::string text = R"(
   mov.u32 %r5, s;
