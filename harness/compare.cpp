@@ -41,13 +41,13 @@ int64_t find_not_finite(std::span<const std::byte> memory, DType dtype) {
   return find_bits<uint16_t>(memory, [](uint16_t bits) { return (bits & 0x7f80u) == 0x7f80u; });
 }
 
-struct Outlier {
-  std::string text;  // of the first one
-  int64_t count = 0;
+struct Outliers {
+  std::string first;
+  int64_t count = 0, of = 0;
 };
 
 void compare_output(const TensorSet& set, const Slice& slice, const ExpectedOutput& expected, DType products,
-                    Comparison& result, Outlier& outlier) {
+                    Comparison& result, Outliers& outliers) {
   const TensorSpec& spec = set.spec(expected.tensor);
   const std::byte* data = set.data(expected.tensor);
   const std::vector<int64_t> offsets = slice_offsets(spec, slice);
@@ -55,6 +55,7 @@ void compare_output(const TensorSet& set, const Slice& slice, const ExpectedOutp
     throw std::logic_error(fmt::format("{} values expected of {} elements of output \"{}\"", expected.value.size(),
                                        offsets.size(), expected.tensor));
   }
+  outliers.of += static_cast<int64_t>(offsets.size());
   for (size_t i = 0; i < offsets.size(); ++i) {
     const double got = element(data, spec.dtype, offsets[i]);
     const double allowed = tolerance(expected, i, spec.dtype, products);
@@ -62,9 +63,9 @@ void compare_output(const TensorSet& set, const Slice& slice, const ExpectedOutp
     result.tolerance_ratio = std::max(result.tolerance_ratio, difference / allowed);
     result.error = std::max(result.error, difference / std::max(expected.scale[i], kSmallest));
     if (difference <= allowed) continue;
-    if (outlier.count++ == 0) {
-      outlier.text = fmt::format("{} is wrong: expected {:.9g}, got {:.9g}, tolerance {:.2g}",
-                                 element_name(spec, offsets[i]), expected.value[i], got, allowed);
+    if (outliers.count++ == 0) {
+      outliers.first = fmt::format("{} is wrong: expected {:.9g}, got {:.9g}, tolerance {:.2g}",
+                                   element_name(spec, offsets[i]), expected.value[i], got, allowed);
     }
   }
 }
@@ -122,18 +123,41 @@ std::string find_unwritten(const TensorSet& set) {
   return {};
 }
 
+// Coarse, since there is no scale to judge by but the row of channels that an element is in.
+std::string find_disagreement(const TensorSet& one, const TensorSet& other) {
+  constexpr double kCoarse = 1.0 / 32;
+  for (const TensorSpec& spec : one.specs()) {
+    if (spec.role != Role::output || one.checksum(spec) == other.checksum(spec)) continue;
+    const std::byte *a = one.data(spec.name), *b = other.data(spec.name);
+    const int64_t row_size = spec.dims.back().size;
+    for (int64_t row = 0; row < spec.elements(); row += row_size) {
+      double size = 0, difference = 0;
+      int64_t worst = row;
+      for (int64_t i = row; i < row + row_size; ++i) {
+        const double x = element(a, spec.dtype, i), y = element(b, spec.dtype, i);
+        size = std::max(size, std::abs(x));
+        if (std::abs(x - y) > difference) difference = std::abs(x - y), worst = i;
+      }
+      if (difference <= kCoarse * size) continue;
+      return fmt::format("{} is {:.9g} in one run and {:.9g} in another on the same inputs", element_name(spec, worst),
+                         element(a, spec.dtype, worst), element(b, spec.dtype, worst));
+    }
+  }
+  return {};
+}
+
 Comparison compare(const TensorSet& set, const std::vector<Slice>& slices,
                    const std::vector<std::vector<ExpectedOutput>>& expected, DType products,
                    const std::string& origin) {
   Comparison result;
-  Outlier outlier;
+  Outliers outliers;
   for (size_t s = 0; s < slices.size(); ++s) {
     for (const ExpectedOutput& output : expected[s]) {
-      compare_output(set, slices[s], output, products, result, outlier);
+      compare_output(set, slices[s], output, products, result, outliers);
     }
   }
-  if (outlier.count > 0) {
-    result.failure = fmt::format("{} (by {}; {} elements are wrong)", outlier.text, origin, outlier.count);
+  if (outliers.count > 0) {
+    result.failure = fmt::format("{} (by {}; {} of {} elements)", outliers.first, origin, outliers.count, outliers.of);
   }
   return result;
 }

@@ -26,6 +26,10 @@ bool holds_poison(std::span<const std::byte> memory, DType dtype, int64_t offset
 // there is none.
 std::string find_unwritten(const TensorSet& set);
 
+// One line on the first output element that the two sets, which hold the same inputs, do not agree on; empty if they
+// agree as well as results that are summed up in another order do.
+std::string find_disagreement(const TensorSet& one, const TensorSet& other);
+
 struct Comparison {
   std::string failure;         // one line on the first element that is too far off, and how many are; empty if none
   double error = 0;            // largest |got - expected| / scale

@@ -9,9 +9,11 @@ namespace wkv {
 namespace {
 
 // Counter-based: a value depends on its seed and its index only, so that any thread can draw any part.
-// The finaliser of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+// SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): an increment and a finaliser.
+constexpr uint64_t kIncrement = 0x9e3779b97f4a7c15u;
+
 uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
+  x += kIncrement;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
   return x ^ (x >> 31);
@@ -56,7 +58,7 @@ int64_t head_of(const TensorSpec& spec, int64_t offset) {
 }
 
 float draw(const TensorSpec& spec, InputKind kind, uint64_t seed, int64_t offset) {
-  const uint64_t random = mix(seed ^ mix(static_cast<uint64_t>(offset)));
+  const uint64_t random = mix(seed + kIncrement * static_cast<uint64_t>(offset));
   if (spec.values == Values::decay) {
     return kind == InputKind::extreme ? extreme_decay(random) : realistic_decay(random);
   }
@@ -88,10 +90,10 @@ void fill(const TensorSet& set, const TensorSpec& spec, InputKind kind, uint64_t
 void fill_inputs(const TensorSet& set, InputKind kind, uint64_t seed, Executor& executor) {
   uint64_t number = 0;
   for (const TensorSpec& spec : set.specs()) {
-    if (spec.role == Role::input) fill(set, spec, kind, mix(seed + ++number), executor);
+    if (spec.role == Role::input) fill(set, spec, kind, mix(mix(seed) + ++number), executor);
   }
 }
 
-uint64_t seed_of_set(uint64_t seed, int index) { return mix(seed + static_cast<uint64_t>(index)); }
+uint64_t seed_of_set(uint64_t seed, int index) { return mix(mix(seed) + static_cast<uint64_t>(index)); }
 
 }  // namespace wkv

@@ -79,15 +79,16 @@ void Verifier::run_and_inspect(int set) {
 
   const int contents = workload_.contents(set);
   const std::vector<uint64_t> outputs = output_checksums(workload_.set(set));
-  for (size_t run = 0; run < past_.size() && !result.passed(); ++run) {
-    if (past_[run].outputs == outputs && past_[run].contents != contents) {
-      result.failure = fmt::format("replays the outputs of run {} on other inputs", run + 1);
+  if (!result.passed() && !past_.empty()) {
+    result.failure = fmt::format("right at first, but in run {}: {}", past_.size() + 1, result.failure);
+    for (size_t run = 0; run < past_.size(); ++run) {
+      if (past_[run].outputs == outputs && past_[run].contents != contents) {
+        result.failure =
+            fmt::format("replays in run {} the outputs of run {}, whose inputs were others", past_.size() + 1, run + 1);
+      }
     }
   }
   past_.push_back({contents, outputs});
-  if (past_.size() > 1 && !result.passed()) {
-    result.failure = fmt::format("right on the first run, but run {}: {}", past_.size(), result.failure);
-  }
 }
 
 std::optional<double> Verifier::run(int set) {
@@ -165,6 +166,8 @@ Verification verify(Runner& runner, Workload& workload, Executor& executor) {
       workload.exchange_inputs(0, 1, executor);
       verifier.run_and_inspect(0);
     }
+    // All elements, also where only a sample is compared with the reference.
+    if (verifier.result.passed()) verifier.result.failure = find_disagreement(workload.set(1), workload.set(0));
   } catch (...) {
     restore();
     throw;

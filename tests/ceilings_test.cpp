@@ -37,7 +37,7 @@ TEST_CASE("ceilings: without a bf16 dot product the FMA rate bounds bf16 product
   CHECK(ceilings.flops_per_second(DType::bf16) == 50);
 }
 
-#if defined(__x86_64__) && defined(__OPTIMIZE__)
+#if defined(__x86_64__) && defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__)
 // By a chain of additions, of which a core does one a cycle.
 double cycles_per_second() {
   double best = 0;

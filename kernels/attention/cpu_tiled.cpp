@@ -48,9 +48,11 @@ HWY_EXPORT(extra_bytes);
 const Registered<Attention> variant{
     {.name = "cpu_tiled",
      .extra_bytes = [](const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); },
-     .run = [](const Problem& problem, const AttentionTensors& tensors,
-               Executor& executor) { HWY_DYNAMIC_DISPATCH(run)
-                                     (problem, tensors, executor); }}};
+     .run =
+         [](const Problem& problem, const AttentionTensors& tensors, Executor& executor) {
+           HWY_DYNAMIC_DISPATCH(run)
+           (problem, tensors, executor);
+         }}};
 
 }  // namespace
 }  // namespace wkv::kernels

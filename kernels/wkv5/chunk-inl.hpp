@@ -38,9 +38,9 @@ inline int64_t padded(int64_t N) {
 template <int kTokens>
 struct HeadBlock {
   alignas(64) float bonus[kChannels];
-  float power[kSub + 1][kChannels];             // w^0 to w^4
-  float sub_power[kTokens / kSub][kChannels];   // w^(4 P)
-  float keep[kChannels], gain[kChannels];       // the decay over a whole chunk (decay.hpp)
+  float power[kSub + 1][kChannels];                  // w^0 to w^4
+  float sub_power[kTokens / kSub][kChannels];        // w^(4 P)
+  float keep[kChannels], gain[kChannels];            // the decay over a whole chunk (decay.hpp)
   float last_keep[kChannels], last_gain[kChannels];  // over the last, shorter one
 };
 
@@ -74,7 +74,7 @@ struct ChunkBlock {
 template <int kTokens>
 struct Chunk {
   explicit Chunk(std::byte* memory)
-      : scores(reinterpret_cast<float(*)[kTokens]>(memory)),
+      : scores(reinterpret_cast<float (*)[kTokens]>(memory)),
         blocks(reinterpret_cast<ChunkBlock<kTokens>*>(memory + sizeof(float) * kTokens * kTokens)) {}
   static size_t bytes(int64_t N) {
     return sizeof(float) * kTokens * kTokens + static_cast<size_t>(blocks_of(N)) * sizeof(ChunkBlock<kTokens>);

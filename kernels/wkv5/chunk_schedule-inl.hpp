@@ -5,7 +5,8 @@
 // of chunks, in two parallel steps: all chunks of a group are prepared, which needs no state, so that this is parallel
 // in time; then the state passes through the group, parallel over its columns, which do not depend on each other. With
 // more threads than column panels, time is cut into segments too: first every segment is run from a zero state for its
-// final state only, then these are chained, S' = w^length S + local, and all segments run from the states they start at.
+// final state only, then these are chained, S' = w^length S + local, and all segments run from the states they start
+// at.
 #if defined(WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
 #undef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
@@ -87,9 +88,7 @@ class ChunkSchedule {
   std::byte* slot(int64_t index) const { return memory_ + static_cast<size_t>(index) * slot_bytes(p_.N, plan_); }
   Head* head_of(int64_t slot_index) const { return reinterpret_cast<Head*>(slot(slot_index)); }
   // Panels one after the other, each padded(N) x kPanel.
-  float* state_of(int64_t slot_index) const {
-    return reinterpret_cast<float*>(slot(slot_index) + head_bytes(p_.N));
-  }
+  float* state_of(int64_t slot_index) const { return reinterpret_cast<float*>(slot(slot_index) + head_bytes(p_.N)); }
   std::byte* chunk_of(int64_t slot_index, int64_t chunk) const {
     return slot(slot_index) + head_bytes(p_.N) + state_bytes(p_.N) +
            static_cast<size_t>(chunk) * Kernel::chunk_bytes(p_.N);
@@ -104,7 +103,9 @@ class ChunkSchedule {
   }
 
   void prepare(int64_t head, int64_t chunk, const Head* blocks, std::byte* memory) const {
-    const auto at = [&](const std::byte* tensor) { return reinterpret_cast<const Element*>(tensor) + offset(head, chunk); };
+    const auto at = [&](const std::byte* tensor) {
+      return reinterpret_cast<const Element*>(tensor) + offset(head, chunk);
+    };
     Kernel::template prepare<Element>(p_.N, blocks, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(),
                                       tokens_of(chunk), memory);
   }

@@ -139,7 +139,8 @@ const Registered<Wkv5> variant{
     {.name = "cpu_chunked",
      .extra_bytes = [](const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); },
      .run = [](const Problem& problem, const Wkv5Tensors& tensors,
-               Executor& executor) { HWY_DYNAMIC_DISPATCH(run)(problem, tensors, executor); }}};
+               Executor& executor) { HWY_DYNAMIC_DISPATCH(run)
+                                     (problem, tensors, executor); }}};
 
 }  // namespace
 }  // namespace wkv::kernels
