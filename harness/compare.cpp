@@ -35,6 +35,9 @@ int64_t find_not_finite(std::span<const std::byte> memory, DType dtype) {
   if (dtype == DType::f32) {
     return find_bits<uint32_t>(memory, [](uint32_t bits) { return (bits & 0x7f800000u) == 0x7f800000u; });
   }
+  if (dtype == DType::f16) {
+    return find_bits<uint16_t>(memory, [](uint16_t bits) { return (bits & 0x7c00u) == 0x7c00u; });
+  }
   return find_bits<uint16_t>(memory, [](uint16_t bits) { return (bits & 0x7f80u) == 0x7f80u; });
 }
 
@@ -70,7 +73,8 @@ void compare_output(const TensorSet& set, const Slice& slice, const ExpectedOutp
 }  // namespace
 
 // Three parts:
-// - The stored value is rounded once more: half a unit in the last place, at most u(stored) |value|.
+// - The stored value is rounded once more: half a unit in the last place, at most u(stored) |value|; in fp16, whose
+//   denormals begin at 6e-5, at least half of the smallest one.
 // - The arithmetic. A rounding is off by up to u, evenly spread, 0.58 u in standard deviation, and roundings are nearly
 //   independent; an operator's `growth` says how many of them, as a root of a sum of squares, weigh as much as the
 //   output's `scale`. So an error has a standard deviation below 0.58 u(fp32) growth scale, and the largest of the
@@ -84,7 +88,8 @@ double tolerance(const ExpectedOutput& expected, size_t i, DType stored, DType p
   const double factors = products == DType::f32 ? 0 : unit_roundoff(products) * expected.factor_growth;
   const double drift = unit_roundoff(DType::f32) * expected.drift;
   const double arithmetic = (kDeviations * (accumulated + factors) + drift) * expected.scale[i];
-  const double stored_rounding = unit_roundoff(stored) * (std::abs(expected.value[i]) + arithmetic);
+  const double stored_rounding = std::max(unit_roundoff(stored) * (std::abs(expected.value[i]) + arithmetic),
+                                          stored == DType::f16 ? 0x1p-25 : 0.0);
   return stored_rounding + arithmetic + expected.growth * kSmallest;
 }
 

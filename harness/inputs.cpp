@@ -76,6 +76,8 @@ void fill(const TensorSet& set, const TensorSpec& spec, InputKind kind, uint64_t
       const float value = draw(spec, kind, seed, i);
       if (spec.dtype == DType::f32) {
         reinterpret_cast<float*>(memory)[i] = value;
+      } else if (spec.dtype == DType::f16) {
+        reinterpret_cast<Float16*>(memory)[i] = Float16(value);
       } else {
         reinterpret_cast<BFloat16*>(memory)[i] = BFloat16(value);
       }

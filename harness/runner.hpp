@@ -20,7 +20,8 @@ class Runner {
   virtual void upload(int set) = 0;
   // One run on a set; everything that it does is over when it returns.
   virtual void run(int set) = 0;
-  // As run, with the seconds by the device's own clock; nothing where the caller's clock is as good (a CPU).
+  // As run, with the seconds by the device's own clock; nothing where the caller's clock is as good (a CPU). On a GPU
+  // nothing of the set is left in its L2 cache when the clock starts. The emulated device throws std::logic_error.
   virtual std::optional<double> timed_run(int set) = 0;
   // Brings a whole set back: outputs, and inputs and guards to see whether they changed. Nothing to do on a CPU.
   virtual void download(int set) = 0;
@@ -28,7 +29,9 @@ class Runner {
   virtual size_t peak_extra_bytes() const = 0;
 };
 
-// The variant, workload and executor must outlive the runner.
+// A CUDA variant runs on an emulated device of its own. The variant, workload and executor must outlive the runner.
 std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Executor& executor);
+// A CUDA variant on this device, which must outlive the runner too.
+std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Device& device);
 
 }  // namespace wkv

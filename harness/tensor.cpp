@@ -10,7 +10,6 @@
 namespace wkv {
 namespace {
 
-constexpr size_t kGuardBytes = 4096;
 constexpr std::byte kCanary{0xc5};
 
 size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -23,9 +22,17 @@ int64_t TensorSpec::elements() const {
   return product;
 }
 
+std::byte* TensorAddresses::data(std::string_view name) const {
+  const auto found =
+      std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& at) { return at.first == name; });
+  if (found == addresses_.end()) throw std::out_of_range(fmt::format("no tensor named \"{}\"", name));
+  return found->second;
+}
+
 TensorSet::TensorSet(std::vector<TensorSpec> specs) : specs_(std::move(specs)) {
   for (const TensorSpec& spec : specs_) {
     allocations_.push_back(allocate(kGuardBytes + padded(spec.bytes()) + kGuardBytes));
+    addresses_.add(spec.name, allocations_.back().get() + kGuardBytes);
   }
   restore_guards();
 }
@@ -45,6 +52,10 @@ const TensorSpec& TensorSet::spec(std::string_view name) const { return specs_[i
 std::byte* TensorSet::data(std::string_view name) const { return allocations_[index_of(name)].get() + kGuardBytes; }
 
 std::span<std::byte> TensorSet::bytes(const TensorSpec& spec) const { return {data(spec.name), spec.bytes()}; }
+
+std::span<std::byte> TensorSet::allocation(const TensorSpec& spec) const {
+  return {data(spec.name) - kGuardBytes, kGuardBytes + padded(spec.bytes()) + kGuardBytes};
+}
 
 void TensorSet::poison_outputs() const {
   for (const TensorSpec& spec : specs_) {

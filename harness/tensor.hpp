@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "harness/dtype.hpp"
@@ -41,9 +42,24 @@ struct TensorSpec {
   size_t bytes() const { return static_cast<size_t>(elements()) * size_of(dtype); }
 };
 
+// Where the tensors of a problem lie, by name: in the host's memory or in a device's.
+class TensorAddresses {
+ public:
+  void add(std::string name, std::byte* address) { addresses_.emplace_back(std::move(name), address); }
+  std::byte* data(std::string_view name) const;  // throws std::out_of_range if there is no such tensor
+  template <class Element>
+  Element* as(std::string_view name) const {
+    return reinterpret_cast<Element*>(data(name));
+  }
+
+ private:
+  std::vector<std::pair<std::string, std::byte*>> addresses_;
+};
+
 // One element of a tensor in memory, at an offset in elements, widened.
 inline double element(const std::byte* data, DType dtype, int64_t offset) {
   if (dtype == DType::f32) return reinterpret_cast<const float*>(data)[offset];
+  if (dtype == DType::f16) return static_cast<float>(reinterpret_cast<const Float16*>(data)[offset]);
   return static_cast<float>(reinterpret_cast<const BFloat16*>(data)[offset]);
 }
 
@@ -62,7 +78,11 @@ class TensorSet {
     return reinterpret_cast<Element*>(data(name));
   }
 
-  // Fills every output with a pattern that is NaN in fp32 and bf16 and that arithmetic does not produce.
+  const TensorAddresses& addresses() const { return addresses_; }
+  // All memory of a tensor: its data with kGuardBytes of canaries before and at least as many behind.
+  std::span<std::byte> allocation(const TensorSpec& spec) const;
+
+  // Fills every output with a pattern that is NaN in every dtype and that arithmetic does not produce.
   void poison_outputs() const;
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
@@ -72,12 +92,14 @@ class TensorSet {
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;
+  static constexpr size_t kGuardBytes = 4096;
 
  private:
   size_t index_of(std::string_view name) const;
 
   std::vector<TensorSpec> specs_;
   std::vector<Memory> allocations_;
+  TensorAddresses addresses_;
 };
 
 }  // namespace wkv

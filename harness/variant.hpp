@@ -1,5 +1,6 @@
 // A variant: one way to compute an operator. It registers itself from its own file under kernels/<op>/:
 //   const Registered<Wkv5> variant{{.name = "cpu_serial", .dtypes = {DType::f32, DType::bf16}, .run = run}};
+//   const Registered<Wkv5> variant{{.name = "cuda_serial", .device = DeviceKind::cuda, .launch = launch}};
 #pragma once
 
 #include <cstddef>
@@ -9,14 +10,18 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/device/device.hpp"
 #include "harness/executor.hpp"
 #include "harness/operator.hpp"
 
 namespace wkv {
 
-enum class DeviceKind { cpu };
+enum class DeviceKind {
+  cpu,
+  cuda,  // runs on a GPU and on the emulated device
+};
 
-constexpr std::string_view name_of(DeviceKind) { return "cpu"; }
+constexpr std::string_view name_of(DeviceKind kind) { return kind == DeviceKind::cpu ? "cpu" : "cuda"; }
 
 struct Variant {
   std::string op;
@@ -26,7 +31,9 @@ struct Variant {
   DType products = DType::f32;                                            // what the factors of products are rounded to
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
   std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
+  // One of these, by device. A launch starts the work and need not wait for it; the tensors are in device memory.
   std::function<void(const TensorSet&, const Problem&, Executor&)> run;
+  std::function<void(const TensorAddresses&, const Problem&, Device&)> launch;
 };
 
 // Why this variant cannot run the problem: its dtypes, then its own reason. Nothing if it can.
@@ -44,6 +51,7 @@ struct TypedVariant {
   std::function<std::optional<std::string>(const Problem&)> unsupported = nullptr;
   std::function<size_t(const Problem&, int threads)> extra_bytes = nullptr;
   void (*run)(const Problem&, const typename Op::Tensors&, Executor&) = nullptr;
+  void (*launch)(const Problem&, const typename Op::Tensors&, Device&) = nullptr;
 };
 
 void register_variant(Variant variant);
@@ -52,16 +60,18 @@ void register_variant(Variant variant);
 template <class Op>
 struct Registered {
   explicit Registered(TypedVariant<Op> typed) {
-    register_variant({.op = std::string(Op::kName),
-                      .name = std::move(typed.name),
-                      .device = typed.device,
-                      .dtypes = std::move(typed.dtypes),
-                      .products = typed.products,
-                      .unsupported = std::move(typed.unsupported),
-                      .extra_bytes = std::move(typed.extra_bytes),
-                      .run = [run = typed.run](const TensorSet& set, const Problem& problem, Executor& executor) {
-                        run(problem, Op::bind(set), executor);
-                      }});
+    register_variant(
+        {.op = std::string(Op::kName),
+         .name = std::move(typed.name),
+         .device = typed.device,
+         .dtypes = std::move(typed.dtypes),
+         .products = typed.products,
+         .unsupported = std::move(typed.unsupported),
+         .extra_bytes = std::move(typed.extra_bytes),
+         .run = [run = typed.run](const TensorSet& set, const Problem& problem,
+                                  Executor& executor) { run(problem, Op::bind(set.addresses()), executor); },
+         .launch = [launch = typed.launch](const TensorAddresses& tensors, const Problem& problem,
+                                           Device& device) { launch(problem, Op::bind(tensors), device); }});
   }
 };
 

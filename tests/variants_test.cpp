@@ -36,9 +36,11 @@ std::vector<Problem> test_problems() {
     problems.push_back({.B = 2, .T = 33, .H = 2, .N = N, .mode = Mode::decode});
   }
   const size_t shapes = problems.size();
-  for (size_t i = 0; i < shapes; ++i) {
-    problems.push_back(problems[i]);
-    problems.back().dtype = DType::bf16;
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    for (size_t i = 0; i < shapes; ++i) {
+      problems.push_back(problems[i]);
+      problems.back().dtype = dtype;
+    }
   }
   return problems;
 }

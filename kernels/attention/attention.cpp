@@ -78,7 +78,7 @@ const RegisteredOperator registered{{.name = std::string(Attention::kName),
 
 }  // namespace
 
-AttentionTensors Attention::bind(const TensorSet& set) {
+AttentionTensors Attention::bind(const TensorAddresses& set) {
   return {.q = set.data("q"), .k = set.data("k"), .v = set.data("v"), .y = set.data("y")};
 }
 

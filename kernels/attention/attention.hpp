@@ -22,7 +22,7 @@ struct AttentionTensors {
 struct Attention {
   static constexpr std::string_view kName = "attention";
   using Tensors = AttentionTensors;
-  static Tensors bind(const TensorSet& set);
+  static Tensors bind(const TensorAddresses& set);
 };
 
 }  // namespace wkv::kernels

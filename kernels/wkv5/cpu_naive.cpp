@@ -50,10 +50,11 @@ void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor)
 }
 
 void run(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor) {
-  with_element_type(problem.dtype, [&]<class Element>(Element*) { run_heads<Element>(problem, tensors, executor); });
+  with_any_element_type(problem.dtype,
+                        [&]<class Element>(Element*) { run_heads<Element>(problem, tensors, executor); });
 }
 
-const Registered<Wkv5> variant{{.name = "cpu_naive", .run = run}};
+const Registered<Wkv5> variant{{.name = "cpu_naive", .dtypes = {DType::f32, DType::bf16, DType::f16}, .run = run}};
 
 }  // namespace
 }  // namespace wkv::kernels

@@ -26,7 +26,7 @@ struct Wkv5Tensors {
 struct Wkv5 {
   static constexpr std::string_view kName = "wkv5";
   using Tensors = Wkv5Tensors;
-  static Tensors bind(const TensorSet& set);
+  static Tensors bind(const TensorAddresses& set);
 };
 
 }  // namespace wkv::kernels

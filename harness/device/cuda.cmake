@@ -1,0 +1,50 @@
+# add_cuda_sources(target source...) compiles .cu files with nvcc, where there is one, and links them into the target.
+# nvcc is CUDACXX or in PATH or in NVIDIA's usual place; -DWKV_NVCC= leaves the CUDA kernels out. Neither NVIDIA's
+# headers nor its libraries are needed for anything else.
+find_program(WKV_NVCC NAMES $ENV{CUDACXX} nvcc PATHS /usr/local/cuda/bin DOC "NVIDIA's compiler, for the CUDA kernels")
+if(WKV_NVCC)
+  message(STATUS "CUDA kernels: compiled with ${WKV_NVCC}")
+else()
+  message(STATUS "CUDA kernels: left out, nvcc was not found")
+endif()
+
+# PTX for the emulated device and for GPUs that the machine code does not fit, machine code for Hopper.
+set(WKV_NVCC_FLAGS -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror=all-warnings --compress-mode=none
+  -gencode=arch=compute_80,code=compute_80 -gencode=arch=compute_90a,code=[sm_90a,compute_90a])
+
+function(add_cuda_sources target)
+  if(NOT WKV_NVCC)
+    return()
+  endif()
+  string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
+  separate_arguments(host_flags UNIX_COMMAND "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${build_type}} -Wall -Wextra -Werror")
+  list(REMOVE_ITEM host_flags -O0 -O1 -O2 -O3 -Os)
+  list(TRANSFORM host_flags REPLACE "," "\\\\,")  # nvcc splits at commas
+  list(TRANSFORM host_flags PREPEND -Xcompiler=)
+  set(command ${CMAKE_CXX_COMPILER_LAUNCHER} ${WKV_NVCC} -ccbin ${CMAKE_CXX_COMPILER} ${WKV_NVCC_FLAGS} ${host_flags}
+    -I${CMAKE_SOURCE_DIR})
+  foreach(source ${ARGN})
+    cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE name)
+    set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
+    set(report ${CMAKE_BINARY_DIR}/cuda/${name}.report.cpp)
+    cmake_path(GET object PARENT_PATH directory)
+    file(MAKE_DIRECTORY ${directory})
+    add_custom_command(OUTPUT ${object} ${report}
+      COMMAND ${CMAKE_COMMAND} -DSOURCE=${source} -DOBJECT=${object} -DREPORT=${report}
+        -P ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake -- ${command}
+      DEPENDS ${source} ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake
+      DEPFILE ${object}.d COMMENT "Building CUDA object ${name}" VERBATIM)
+    target_sources(${target} PRIVATE ${object} ${report})
+    target_link_libraries(${target} INTERFACE ${object})  # an object library hands on what it compiled itself only
+  endforeach()
+endfunction()
+
+# The library that plays NVIDIA's driver in the tests; it needs NVIDIA's header.
+function(add_driver_of_tests target source)
+  cmake_path(GET WKV_NVCC PARENT_PATH bin)
+  add_library(driver_of_tests MODULE ${source})
+  target_include_directories(driver_of_tests SYSTEM PRIVATE ${bin}/../include)
+  target_link_libraries(driver_of_tests PRIVATE harness)
+  add_dependencies(${target} driver_of_tests)
+  set_target_properties(${target} PROPERTIES BUILD_RPATH $ORIGIN)  # where the tests look for it
+endfunction()

@@ -1,0 +1,184 @@
+#include "harness/device/cuda_device.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "harness/device/cuda_driver.hpp"
+
+namespace wkv {
+namespace {
+
+cuda::Address number(const std::byte* address) { return reinterpret_cast<cuda::Address>(address); }
+
+cuda::DeviceId device_at(const cuda::Driver& driver, int index) {
+  driver.init(0);
+  int count = 0;
+  driver.device_count(&count);
+  if (index >= count) throw DeviceError(fmt::format("no GPU number {}: NVIDIA's driver knows {}", index, count));
+  cuda::DeviceId device = 0;
+  driver.device(&device, index);
+  return device;
+}
+
+DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device) {
+  const auto attribute = [&](int which) {
+    int value = 0;
+    driver.device_attribute(&value, which, device);
+    return value;
+  };
+  std::array<char, 256> name{};
+  driver.device_name(name.data(), static_cast<int>(name.size()), device);
+  DeviceProperties properties;
+  properties.name = name.data();
+  properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
+  properties.multiprocessors = attribute(cuda::kMultiprocessors);
+  driver.device_memory(&properties.memory_bytes, device);
+  properties.l2_bytes = static_cast<size_t>(attribute(cuda::kL2Bytes));
+  properties.clock_hz = 1e3 * attribute(cuda::kClockRate);
+  return properties;
+}
+
+}  // namespace
+
+struct CudaDevice::State {
+  State(std::unique_ptr<cuda::Driver> owned_driver, cuda::DeviceId id) : driver(std::move(owned_driver)), device(id) {
+    cuda::Context context = nullptr;
+    driver->retain_context(&context, device);
+    driver->set_context(context);
+    for (cuda::Event& event : events) driver->create_event(&event, 0);
+  }
+
+  // After a kernel failed every call fails, these too; then there is nothing left to free.
+  ~State() {
+    for (const cuda::Event event : events) driver->destroy_event.result(event);
+    for (const auto& [fatbin, module] : modules) driver->unload_module.result(module);
+    driver->release_context.result(device);
+  }
+
+  struct Kernel {
+    cuda::Function function = nullptr;
+    uint32_t allowed_dynamic_shared_bytes = 0;
+  };
+
+  // Found, and its module loaded, at its first use, so that a timed launch is a launch and nothing else.
+  Kernel& kernel(const RegisteredKernel& registered) {
+    const auto found = kernels.find(&registered);
+    if (found != kernels.end()) return found->second;
+    auto module = modules.find(registered.fatbin);
+    if (module == modules.end()) {
+      cuda::Module loaded = nullptr;
+      driver->load_module(&loaded, registered.fatbin);
+      module = modules.emplace(registered.fatbin, loaded).first;
+    }
+    Kernel kernel;
+    driver->function(&kernel.function, module->second, registered.symbol.c_str());
+    return kernels.emplace(&registered, kernel).first->second;
+  }
+
+  std::unique_ptr<cuda::Driver> driver;
+  cuda::DeviceId device;
+  std::array<cuda::Event, 2> events{};
+  std::map<const std::byte*, cuda::Module> modules;
+  std::map<const RegisteredKernel*, Kernel> kernels;
+  DeviceMemory l2_flusher;
+};
+
+CudaDevice::CudaDevice(int index, const std::string& driver_file)
+    : CudaDevice(std::make_unique<cuda::Driver>(driver_file), index) {}
+
+CudaDevice::CudaDevice(std::unique_ptr<cuda::Driver> driver, int index)
+    : Device(properties_of(*driver, device_at(*driver, index))) {
+  const cuda::DeviceId device = device_at(*driver, index);
+  state_ = std::make_unique<State>(std::move(driver), device);
+}
+
+CudaDevice::~CudaDevice() {
+  release_scratch();
+  state_->l2_flusher = {};
+}
+
+std::byte* CudaDevice::allocate_memory(size_t bytes, const std::string& name) {
+  if (bytes == 0) return nullptr;
+  cuda::Address address = 0;
+  const cuda::Result result = state_->driver->allocate.result(&address, bytes);
+  if (result == cuda::kOutOfMemory) throw std::bad_alloc();
+  cuda::check(state_->driver->library, result, fmt::format("cuMemAlloc for {}", name).c_str());
+  return reinterpret_cast<std::byte*>(address);
+}
+
+void CudaDevice::free_memory(std::byte* address) noexcept { state_->driver->free.result(number(address)); }
+
+void CudaDevice::copy_to_device(std::byte* to, std::span<const std::byte> from) {
+  state_->driver->copy_to_device(number(to), from.data(), from.size());
+}
+
+void CudaDevice::copy_to_host(std::span<std::byte> to, const std::byte* from) {
+  state_->driver->copy_to_host(to.data(), number(from), to.size());
+}
+
+void CudaDevice::fill(std::byte* to, std::byte value, size_t bytes) {
+  state_->driver->fill(number(to), static_cast<unsigned char>(value), bytes);
+}
+
+void CudaDevice::synchronize() { state_->driver->synchronize(); }
+
+std::optional<double> CudaDevice::time(const std::function<void()>& work) {
+  const cuda::Driver& driver = *state_->driver;
+  const auto [begin, end] = state_->events;
+  driver.record_event(begin, nullptr);
+  work();
+  driver.record_event(end, nullptr);
+  driver.synchronize_event(end);
+  float milliseconds = 0;
+  driver.elapsed_milliseconds(&milliseconds, begin, end);
+  return 1e-3 * milliseconds;
+}
+
+void CudaDevice::flush_l2() {
+  // Twice the cache, since its replacement is not strictly by age.
+  if (state_->l2_flusher.size() == 0) state_->l2_flusher = allocate(2 * properties().l2_bytes, "L2 flush");
+  fill(state_->l2_flusher.address(), std::byte{0}, state_->l2_flusher.size());
+}
+
+void CudaDevice::launch_kernel(const RegisteredKernel& registered, const LaunchShape& shape,
+                               std::span<const Argument> arguments) {
+  const cuda::Driver& driver = *state_->driver;
+  std::vector<void*> values;
+  for (const Argument& argument : arguments) values.push_back(const_cast<void*>(argument.value));
+  const auto& [grid, block, shared] = shape;
+  try {
+    State::Kernel& kernel = state_->kernel(registered);
+    if (shared > kernel.allowed_dynamic_shared_bytes) {
+      driver.set_function_attribute(kernel.function, cuda::kMaxDynamicShared, static_cast<int>(shared));
+      kernel.allowed_dynamic_shared_bytes = shared;
+    }
+    driver.launch(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr, values.data(),
+                  nullptr);
+  } catch (const DeviceError& error) {
+    throw DeviceError(fmt::format("{}: {}", display_name(registered.symbol), error.what()));
+  }
+}
+
+KernelAttributes CudaDevice::attributes_of(const RegisteredKernel& kernel) {
+  const cuda::Function function = state_->kernel(kernel).function;
+  const auto attribute = [&](int which) {
+    int value = 0;
+    state_->driver->function_attribute(&value, which, function);
+    return value;
+  };
+  KernelAttributes attributes{.registers = attribute(cuda::kRegisters),
+                              .local_bytes = attribute(cuda::kLocal),
+                              .static_shared_bytes = attribute(cuda::kStaticShared),
+                              .spills = std::nullopt};
+  // The driver does not tell spills. The report was made for sm_90a; elsewhere the driver compiled the PTX itself.
+  if (properties().architecture == 90) {
+    if (const auto compiled = compiler_attributes(kernel.symbol)) attributes.spills = compiled->spills;
+  }
+  return attributes;
+}
+
+}  // namespace wkv

@@ -1,0 +1,64 @@
+// What the CUDA kernels share: conversion of sequence elements to and from fp32, and asynchronous copies.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_pipeline.h>
+
+#include "harness/dtype.hpp"
+
+namespace wkv::kernels {
+
+// Four neighbouring elements in one load, aligned to their size together.
+inline __device__ float4 load4(const float* from) { return *reinterpret_cast<const float4*>(from); }
+
+inline __device__ float4 load4(const __nv_bfloat16* from) {
+  const uint2 bits = *reinterpret_cast<const uint2*>(from);
+  return {__uint_as_float(bits.x << 16), __uint_as_float(bits.x & 0xffff0000u), __uint_as_float(bits.y << 16),
+          __uint_as_float(bits.y & 0xffff0000u)};
+}
+
+inline __device__ float4 load4(const __half* from) {
+  const auto* pairs = reinterpret_cast<const __half2*>(from);
+  const float2 low = __half22float2(pairs[0]), high = __half22float2(pairs[1]);
+  return {low.x, low.y, high.x, high.y};
+}
+
+inline __device__ void store4(float4 value, float* to) { *reinterpret_cast<float4*>(to) = value; }
+
+// Rounds to nearest even.
+inline __device__ void store(float value, float* to) { *to = value; }
+inline __device__ void store(float value, __nv_bfloat16* to) { *to = __float2bfloat16_rn(value); }
+inline __device__ void store(float value, __half* to) { *to = __float2half_rn(value); }
+
+// Two neighbouring elements in one store; rounds to nearest even.
+inline __device__ void store2(float2 value, float* to) { *reinterpret_cast<float2*>(to) = value; }
+inline __device__ void store2(float2 value, __nv_bfloat16* to) {
+  *reinterpret_cast<__nv_bfloat162*>(to) = __float22bfloat162_rn(value);
+}
+inline __device__ void store2(float2 value, __half* to) { *reinterpret_cast<__half2*>(to) = __float22half2_rn(value); }
+
+// One of two values; the compiler, which likes to make branches of ?: even around shuffles, leaves it one instruction.
+constexpr unsigned kFirst = 0x3210, kSecond = 0x7654;
+inline __device__ float pick(float first, float second, unsigned which) {
+  return __uint_as_float(__byte_perm(__float_as_uint(first), __float_as_uint(second), which));
+}
+
+// Starts copies of 16-byte pieces from global to shared memory, past the registers and L1; both 16-byte aligned.
+// They belong to the group that __pipeline_commit closes next.
+inline __device__ void copy16_async(void* shared, const void* global) { __pipeline_memcpy_async(shared, global, 16); }
+
+// Calls body with a null pointer of the dtype's element type on the device, to pick a kernel's instance.
+template <class Body>
+void with_device_element(DType dtype, const Body& body) {
+  switch (dtype) {
+    case DType::f32:
+      return body(static_cast<float*>(nullptr));
+    case DType::bf16:
+      return body(static_cast<__nv_bfloat16*>(nullptr));
+    case DType::f16:
+      return body(static_cast<__half*>(nullptr));
+  }
+}
+
+}  // namespace wkv::kernels
