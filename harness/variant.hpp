@@ -32,8 +32,8 @@ struct Variant {
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
   std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
   // One of these, by device. A launch starts the work and need not wait for it; the tensors are in device memory.
-  std::function<void(const TensorSet&, const Problem&, Executor&)> run;
-  std::function<void(const TensorAddresses&, const Problem&, Device&)> launch;
+  std::function<void(const TensorSet&, const Problem&, Executor&)> run = nullptr;
+  std::function<void(const TensorAddresses&, const Problem&, Device&)> launch = nullptr;
 };
 
 // Why this variant cannot run the problem: its dtypes, then its own reason. Nothing if it can.
