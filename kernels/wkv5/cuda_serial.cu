@@ -200,7 +200,7 @@ __global__ void __launch_bounds__(2 * N, N == 128 ? 1 : 256 / N) wkv5_serial(con
 #pragma unroll
   for (int quad = 0; quad < kernel.kQuads; ++quad) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) store4(kernel.state[quad][i], tensors.state_out + state_offset(quad, i));
+    for (int i = 0; i < 4; ++i) store4_last(kernel.state[quad][i], tensors.state_out + state_offset(quad, i));
   }
 }
 
