@@ -6,8 +6,12 @@
 
 #include <cstdio>
 #include <ctime>
+#include <memory>
 #include <random>
+#include <utility>
 
+#include "harness/device/cuda_device.hpp"
+#include "harness/device/emulated_device.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/machine.hpp"
 #include "harness/options.hpp"
@@ -45,10 +49,10 @@ class Session final : public SweepObserver {
   std::optional<CellResult> known(const CellResult& planned) override {
     auto earlier = file_.find(planned.name());
     if (!earlier || earlier->seed != planned.seed) return std::nullopt;
-    const bool enough = options_.verify_only
-                            ? earlier->timed() || earlier->status == "verified"
-                            : earlier->timed() && earlier->repetitions_requested == planned.repetitions_requested;
-    if (!enough) return std::nullopt;
+    const bool done =
+        earlier->counted() || (earlier->timed() && earlier->repetitions_requested == planned.repetitions_requested);
+    const bool verified = earlier->counted() || earlier->timed() || earlier->status == "verified";
+    if (earlier->device != planned.device || !(options_.verify_only ? verified : done)) return std::nullopt;
     ++known_;
     return earlier;
   }
@@ -90,12 +94,36 @@ std::map<int, Ceilings> ceilings_for(const std::vector<int>& thread_counts) {
   return ceilings;
 }
 
+// Nothing for the CPU.
+std::unique_ptr<Device> open_device(const Options& options) {
+  if (options.device == DeviceKind::cpu) return nullptr;
+  if (options.device == DeviceKind::emulated) {
+    return std::make_unique<EmulatedDevice>(EmulatedDeviceOptions{.threads = options.threads.back()});
+  }
+  try {
+    return std::make_unique<CudaDevice>();
+  } catch (const DeviceError& error) {
+    throw UsageError(fmt::format("--device cuda: {}", error.what()));
+  }
+}
+
+nlohmann::ordered_json json_of(const DeviceProperties& device) {
+  return {{"name", device.name},
+          {"emulated", device.emulated},
+          {"architecture", device.architecture},
+          {"multiprocessors", device.multiprocessors},
+          {"memory_bytes", device.memory_bytes},
+          {"l2_bytes", device.l2_bytes},
+          {"clock_hz", device.clock_hz}};
+}
+
 uint64_t seed_for(const Options& options, const ResultsFile& file) {
   if (options.seed) return *options.seed;
   return options.resume.empty() ? std::random_device()() : file.seed();
 }
 
 int run(const Options& options) {
+  const std::unique_ptr<Device> device = open_device(options);
   ResultsFile file = open_results(options);
   Progress progress;
   const InterruptWatch watch([&] {
@@ -111,15 +139,20 @@ int run(const Options& options) {
                          .repetitions = options.repetitions,
                          .cell_seconds = options.cell_seconds,
                          .memory_bytes = options.memory_bytes,
-                         .verify_only = options.verify_only};
+                         .verify_only = options.verify_only,
+                         .device = device.get()};
   const auto groups = make_groups(options, seed);
-  file.set_context(make_context({}, seed, options.arguments));
-  file.write();
-  if (!options.verify_only) {
+  const auto set_context = [&] {
+    auto context = make_context(settings.ceilings, seed, options.arguments);
+    if (device) context["device"] = json_of(device->properties());
+    file.set_context(std::move(context));
+    file.write();
+  };
+  set_context();
+  if (!options.verify_only && options.device == DeviceKind::cpu) {
     progress.say("measuring the ceilings of the machine");
     settings.ceilings = ceilings_for(options.threads);
-    file.set_context(make_context(settings.ceilings, seed, options.arguments));
-    file.write();
+    set_context();
   }
   Session session(options, file, progress);
   run_sweep(groups, settings, session);

@@ -12,7 +12,7 @@ namespace {
 
 bool chosen(const Options& options, const Variant& variant) {
   const auto& names = options.variants;
-  return variant.device == options.device &&
+  return runs_on(variant.device, options.device) &&
          (names.empty() || std::find(names.begin(), names.end(), variant.name) != names.end());
 }
 
@@ -22,6 +22,18 @@ std::vector<const Variant*> chosen_variants(const Options& options, const std::s
   return variants;
 }
 
+void check_device(const Options& options) {
+  const auto runs_there = [&](const std::string& op) {
+    const auto variants = variants_of(op);
+    return std::any_of(variants.begin(), variants.end(),
+                       [&](const Variant* variant) { return runs_on(variant->device, options.device); });
+  };
+  if (std::any_of(options.ops.begin(), options.ops.end(), runs_there)) return;
+  throw UsageError(fmt::format("--device {}: this program has no variant of {} for it{}", name_of(options.device),
+                               fmt::join(options.ops, ", "),
+                               registered_kernels().empty() ? "; it was built without nvcc" : ""));
+}
+
 // A name that none of the operators has was surely meant for another.
 void check_variants(const Options& options) {
   for (const std::string& name : options.variants) {
@@ -29,7 +41,7 @@ void check_variants(const Options& options) {
     bool found = false;
     for (const std::string& op : options.ops) {
       for (const Variant* variant : variants_of(op)) {
-        if (variant->device != options.device) continue;
+        if (!runs_on(variant->device, options.device)) continue;
         available.push_back(op + "/" + variant->name);
         found |= variant->name == name;
       }
@@ -78,6 +90,7 @@ void add_generated_groups(const Options& options, const Operator& op, uint64_t s
 }  // namespace
 
 std::vector<Group> make_groups(const Options& options, uint64_t seed) {
+  check_device(options);
   check_variants(options);
   std::vector<Group> groups;
   for (const std::string& name : options.ops) {

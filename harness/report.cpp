@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "harness/counts.hpp"
 #include "harness/text_table.hpp"
 #include "harness/units.hpp"
 
@@ -98,6 +99,7 @@ std::string not_run(const std::vector<CellResult>& cells, std::string_view statu
 std::string machine_text(const nlohmann::ordered_json& context) {
   std::string text = fmt::format("{}, {} CPUs, {}\n", context.value("cpu_model", "unknown CPU"),
                                  context.value("num_cpus", 0), context.value("simd", ""));
+  if (context.contains("device")) text += fmt::format("device: {}\n", context.at("device").value("name", "unknown"));
   for (const auto& ceilings : context.value("ceilings", nlohmann::ordered_json::array())) {
     const auto& copy = ceilings.at("copy");
     std::vector<std::string> levels;
@@ -134,18 +136,30 @@ std::string csv_field(const Value& value) {
 
 std::string table_text(const nlohmann::ordered_json& context, const std::vector<CellResult>& cells) {
   std::string text = machine_text(context);
-  bool any_timed = false, any_above_floor = false;
+  bool any_timed = false, any_above_floor = false, any_counted = false;
   for (const auto& [heading_text, table] : by_heading(cells)) {
     const bool timed = std::any_of(table.begin(), table.end(), [](const CellResult* cell) { return cell->timed(); });
+    const bool counted = std::any_of(table.begin(), table.end(), [](const auto* cell) { return cell->counted(); });
     any_timed |= timed;
+    any_counted |= counted;
     any_above_floor |= std::any_of(table.begin(), table.end(), beats_floor);
-    text += fmt::format("\n{}\n{}", heading_text, timed ? timings(table) : verifications(table));
+    text += fmt::format("\n{}\n{}", heading_text,
+                        timed     ? timings(table)
+                        : counted ? counts_text(table)
+                                  : verifications(table));
   }
   if (any_timed) {
     text += fmt::format(
         "\nmedian and standard deviation of the repetitions (noisy: above {:.0f}%); error against the reference,"
         "\nrelative to the output's scale; of floor: the least time by the ceilings as a share of the median\n",
         100 * kNoisySpread);
+  }
+  if (any_counted) {
+    text +=
+        "\ncounts of one run on the emulated device, exact and no times; of least: what any algorithm moves and "
+        "computes"
+        "\nat least; sector use: bytes asked for as a share of the 32-byte sectors touched; conflicts: of shared memory"
+        "\nbanks, in wavefronts; registers and spills (bytes) a thread, shared memory (bytes) a block, by ptxas\n";
   }
   if (any_above_floor) {
     text += "above 100%: the ceilings were measured too low, as on a busy machine; measure again when it is idle\n";
@@ -188,7 +202,10 @@ std::string list_text(const std::vector<const Operator*>& operators, const Probl
       for (const DType dtype : variant->dtypes) dtypes.push_back(name_of(dtype));
       const auto reason = unsupported(*variant, problem);
       table.add({"", variant->name, std::string(name_of(variant->device)), fmt::format("{}", fmt::join(dtypes, ",")),
-                 std::string(name_of(variant->products)), reason ? "no: " + *reason : "yes"});
+                 std::string(name_of(variant->products)),
+                 reason                               ? "no: " + *reason
+                 : variant->device == DeviceKind::cpu ? "yes"
+                                                      : "yes, emulated"});
     }
     text += table.text();
   }
@@ -203,6 +220,7 @@ std::string outcome_text(const CellResult& cell) {
     return fmt::format("{} +-{}{}, error {:.1e}{}", format_seconds(cell.median_ns() * 1e-9),
                        number_or_dash(100 * cell.spread(), "{:.1f}%"), floor, cell.error, cell.noisy ? ", noisy" : "");
   }
+  if (cell.counted()) return counts_summary(cell);
   if (cell.status == "verified") {
     return fmt::format("verified, error {:.1e}, {:.0f}% of the tolerance", cell.error, 100 * cell.tolerance_ratio);
   }

@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <type_traits>
 
+#include "harness/counts.hpp"
+
 namespace wkv {
 namespace {
 
@@ -53,6 +55,7 @@ Json entry_without_run(const CellResult& cell) {
     entry["error_occurred"] = true;
     entry["error_message"] = cell.reason;
   }
+  if (!cell.kernels.empty()) entry["kernels"] = cell.kernels;
   return entry;
 }
 
@@ -124,6 +127,11 @@ std::vector<CellResult> cells_of(const Json& entries) {
     try {
       CellResult cell;
       for_each_field(cell, [&](const char* name, auto& value) { read(entries[i], name, value); });
+      if (entries[i].contains("kernels")) {
+        check_counts(entries[i].at("kernels"));
+        cell.kernels = entries[i].at("kernels");
+      }
+      if (cell.counted() && cell.kernels.empty()) throw std::runtime_error("counted, but without counts");
       const auto [at, is_new] = index.emplace(cell.name(), cells.size());
       if (is_new) cells.push_back(std::move(cell));
       if (has_run(entries[i])) {

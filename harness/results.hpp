@@ -21,7 +21,7 @@ struct CellResult {
   int repetitions_requested = 0;
   int sets = 0;                  // of inputs, over which timed iterations rotate
   size_t working_set_bytes = 0;  // of all sets together: says which level of memory holds them
-  std::string status{};          // "timed", "verified", "skipped" or "failed"
+  std::string status{};          // "timed", "counted", "verified", "skipped" or "failed"
   std::string reason{};          // why it was skipped or what failed
   double error = kNone;          // against the reference, relative to the output's scale
   double tolerance_ratio = kNone;
@@ -33,10 +33,12 @@ struct CellResult {
   bool noisy = false;           // the spread of the repetitions is above kNoisySpread
   // What Google Benchmark reported, in its own format: an entry per repetition, then mean, median, stddev and cv.
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
+  nlohmann::ordered_json kernels = nlohmann::ordered_json::array();  // what was counted in a run: counts.hpp
 
   static constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
   bool timed() const { return status == "timed"; }
+  bool counted() const { return status == "counted"; }  // on the emulated device
   // "wkv5/cpu_serial/f32/prefill/B:1/T:1024/H:32/N:64/threads:2/realistic"
   std::string name() const;
   Problem problem() const;

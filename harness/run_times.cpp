@@ -26,13 +26,13 @@ double pessimistic_seconds(const Cost& cost) {
   return cost.flops / kFlopsPerSecond + cost.bytes / kBytesPerSecond;
 }
 
-Probe probe(const Operator& op, const Variant& variant, const Problem& problem, Executor& executor) {
+Probe probe(const Operator& op, const Variant& variant, const Problem& problem, Executor& executor, Device* device) {
   constexpr double kFirstSeconds = 0.02, kEnoughSeconds = 0.02;
   Problem shorter = problem;
   while (shorter.T > 1 && pessimistic_seconds(op.cost(shorter)) > kFirstSeconds) shorter.T = (shorter.T + 1) / 2;
   while (true) {
     Workload workload(op, shorter, generated_inputs(InputKind::realistic, 0), 2, executor);
-    const auto runner = make_runner(variant, workload, executor);
+    const auto runner = make_runner(variant, workload, executor, device);
     double seconds = 0;
     for (int set = 0; set < 2; ++set) {  // the first one warms up
       runner->upload(set);

@@ -30,11 +30,12 @@ class RunTimes {
 double pessimistic_seconds(const Cost& cost);
 
 // Runs the variant on the beginning of the problem's sequence, as long a one as takes some milliseconds, and
-// returns the time that it took and the shorter problem; an estimate, neither verified nor kept.
+// returns the time that it took and the shorter problem; an estimate, neither verified nor kept. On a device as for
+// make_runner.
 struct Probe {
   Problem problem;
   double seconds;
 };
-Probe probe(const Operator& op, const Variant& variant, const Problem& problem, Executor& executor);
+Probe probe(const Operator& op, const Variant& variant, const Problem& problem, Executor& executor, Device* device);
 
 }  // namespace wkv

@@ -108,15 +108,13 @@ class DeviceRunner final : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Executor& executor) {
+std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Executor& executor,
+                                    Device* device) {
   if (variant.device == DeviceKind::cpu) return std::make_unique<CpuRunner>(variant, workload, executor);
-  auto device = std::make_unique<EmulatedDevice>(EmulatedDeviceOptions{.threads = executor.threads()});
-  Device& emulated = *device;
-  return std::make_unique<DeviceRunner>(variant, workload, emulated, std::move(device));
-}
-
-std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Device& device) {
-  return std::make_unique<DeviceRunner>(variant, workload, device, nullptr);
+  if (device != nullptr) return std::make_unique<DeviceRunner>(variant, workload, *device, nullptr);
+  auto emulated = std::make_unique<EmulatedDevice>(EmulatedDeviceOptions{.threads = executor.threads()});
+  Device& its_device = *emulated;
+  return std::make_unique<DeviceRunner>(variant, workload, its_device, std::move(emulated));
 }
 
 }  // namespace wkv

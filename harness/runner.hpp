@@ -29,9 +29,9 @@ class Runner {
   virtual size_t peak_extra_bytes() const = 0;
 };
 
-// A CUDA variant runs on an emulated device of its own. The variant, workload and executor must outlive the runner.
-std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Executor& executor);
-// A CUDA variant on this device, which must outlive the runner too.
-std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Device& device);
+// A CUDA variant runs on the device, or where none is given on an emulated one of its own. Everything that is given
+// must outlive the runner.
+std::unique_ptr<Runner> make_runner(const Variant& variant, const Workload& workload, Executor& executor,
+                                    Device* device = nullptr);
 
 }  // namespace wkv

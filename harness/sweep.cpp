@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "harness/arguments.hpp"
+#include "harness/counts.hpp"
 #include "harness/run_times.hpp"
 #include "harness/timing.hpp"
 #include "harness/units.hpp"
@@ -32,6 +33,11 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+DeviceKind device_kind(const SweepSettings& settings) {
+  if (settings.device == nullptr) return DeviceKind::cpu;
+  return settings.device->properties().emulated ? DeviceKind::emulated : DeviceKind::cuda;
+}
+
 // What is known of a cell before it runs.
 CellResult plan(const Cell& cell, const SweepSettings& settings) {
   const auto& [op, problem, source, variants] = *cell.group;
@@ -40,7 +46,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
   const size_t extra = extra_bytes(*cell.variant, problem, cell.threads);
   CellResult result{.op = op->name,
                     .variant = cell.variant->name,
-                    .device = std::string(name_of(cell.variant->device)),
+                    .device = std::string(name_of(device_kind(settings))),
                     .mode = std::string(name_of(problem.mode)),
                     .dtype = std::string(name_of(problem.dtype)),
                     .products = std::string(name_of(cell.variant->products)),
@@ -167,7 +173,7 @@ std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellRes
   const bool in_doubt = kUntimedRuns * pessimistic_seconds(op->cost(problem)) > settings_.cell_seconds;
   if (!predicted_cell_seconds(cell) && in_doubt) {
     try {
-      const Probe probed = probe(*op, *cell.variant, problem, *executors_.at(cell.threads));
+      const Probe probed = probe(*op, *cell.variant, problem, *executors_.at(cell.threads), settings_.device);
       run_times_.observe(*op, *cell.variant, probed.problem, cell.threads, probed.seconds);
     } catch (const std::exception&) {  // verification will say what is wrong with the variant
     }
@@ -226,7 +232,7 @@ void Sweep::run_cell(const Cell& cell, Workload& workload) {
 void Sweep::verify_and_time(const Cell& cell, Workload& workload, CellResult& result) {
   const auto start = std::chrono::steady_clock::now();
   Executor& executor = *executors_.at(cell.threads);
-  const auto runner = make_runner(*cell.variant, workload, executor);
+  const auto runner = make_runner(*cell.variant, workload, executor, settings_.device);
   const auto observe = [&](double seconds) {
     run_times_.observe(*cell.group->op, *cell.variant, cell.group->problem, cell.threads, seconds);
   };
@@ -243,7 +249,12 @@ void Sweep::verify_and_time(const Cell& cell, Workload& workload, CellResult& re
   if (!judge(verification, "")) return;
   observe(verification.fastest_seconds);
   result.status = "verified";
-  if (!settings_.verify_only) {
+  if (auto* emulated = dynamic_cast<EmulatedDevice*>(settings_.device); emulated && !settings_.verify_only) {
+    emulated->clear_counts();
+    runner->run(0);
+    result.kernels = json_of(emulated->counts());
+    result.status = "counted";
+  } else if (!settings_.verify_only) {
     const TimingSettings timing_settings{
         .repetitions = affordable_repetitions(verification.fastest_seconds, seconds_since(start)),
         .min_seconds = settings_.repetition_seconds};

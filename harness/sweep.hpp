@@ -28,6 +28,7 @@ struct SweepSettings {
   double cell_seconds = 60;               // a cell that is predicted to take longer is skipped
   size_t memory_bytes = size_t{1} << 40;  // likewise for what its inputs and scratch memory need
   bool verify_only = false;
+  Device* device = nullptr;  // for CUDA variants; on an emulated one they are counted instead of timed
 };
 
 struct SweepProgress {

@@ -16,17 +16,21 @@
 
 namespace wkv {
 
-enum class DeviceKind {
-  cpu,
-  cuda,  // runs on a GPU and on the emulated device
-};
+enum class DeviceKind { cpu, cuda, emulated };
 
-constexpr std::string_view name_of(DeviceKind kind) { return kind == DeviceKind::cpu ? "cpu" : "cuda"; }
+constexpr std::string_view name_of(DeviceKind kind) {
+  return kind == DeviceKind::cpu ? "cpu" : kind == DeviceKind::cuda ? "cuda" : "emulated";
+}
+
+// The emulated device runs the variants for CUDA.
+constexpr bool runs_on(DeviceKind variant, DeviceKind device) {
+  return variant == (device == DeviceKind::emulated ? DeviceKind::cuda : device);
+}
 
 struct Variant {
   std::string op;
-  std::string name;  // <device>_<idea>
-  DeviceKind device = DeviceKind::cpu;
+  std::string name;                                                       // <device>_<idea>
+  DeviceKind device = DeviceKind::cpu;                                    // or cuda
   std::vector<DType> dtypes;                                              // of the problem
   DType products = DType::f32;                                            // what the factors of products are rounded to
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing

@@ -93,7 +93,6 @@ TEST_CASE("bench_wkv: a wrong value gets one line on stderr and exit code 2") {
   const auto arguments = GENERATE(values<Arguments>({{"--seq", "0"},
                                                      {"--op", "wkv55"},
                                                      {"--variant", "cpu_naif"},
-                                                     {"--device", "cuda"},
                                                      {"--threads", "none"},
                                                      {"--wrong"},
                                                      {"--seq"},

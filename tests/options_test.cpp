@@ -144,8 +144,9 @@ TEST_CASE("options: an option without its value is named") {
   CHECK_THROWS_WITH(parse_options({"--seq"}), Contains("--seq") && !Contains("\n"));
 }
 
-TEST_CASE("options: --device cuda says in one line where there is no GPU") {
-  CHECK_THROWS_WITH(parse_options({"--device", "cuda"}), Contains("no GPU") && !Contains("\n"));
+TEST_CASE("options: on a device other than the CPU threads are the host's, and one count of them is enough") {
+  CHECK(parse_options({"--device", "emulated", "--threads", "1,2"}).threads == std::vector<int>{2});
+  CHECK(parse_options({"--device", "cuda"}).device == DeviceKind::cuda);
 }
 
 }  // namespace

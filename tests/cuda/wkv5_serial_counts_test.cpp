@@ -23,7 +23,7 @@ KernelCounts counts_of(const Problem& problem) {
   Executor executor(1);
   Workload workload(operator_named("wkv5"), problem, generated_inputs(InputKind::realistic, 5), 2, executor);
   EmulatedDevice device;
-  const auto runner = make_runner(cuda_serial(), workload, device);
+  const auto runner = make_runner(cuda_serial(), workload, executor, &device);
   runner->upload(0);
   runner->run(0);
   REQUIRE(device.counts().size() == 1);
