@@ -9,6 +9,10 @@
 
 namespace wkv::kernels {
 
+inline __device__ float load(const float* from) { return *from; }
+inline __device__ float load(const __nv_bfloat16* from) { return __bfloat162float(*from); }
+inline __device__ float load(const __half* from) { return __half2float(*from); }
+
 // Four neighbouring elements in one load, aligned to their size together.
 inline __device__ float4 load4(const float* from) { return *reinterpret_cast<const float4*>(from); }
 
@@ -27,8 +31,9 @@ inline __device__ float4 load4(const __half* from) {
 
 inline __device__ void store4(float4 value, float* to) { *reinterpret_cast<float4*>(to) = value; }
 
-// To global memory, where nothing reads it soon. The compiler takes a plain float4 store apart where it likes to, which
-// quadruples the sectors; it leaves this one whole.
+// To global memory. The compiler takes a plain float4 store apart where it likes to, which quadruples the sectors; it
+// leaves these whole. The last one is for what nothing reads soon.
+inline __device__ void store4_whole(float4 value, float* to) { __stcg(reinterpret_cast<float4*>(to), value); }
 inline __device__ void store4_last(float4 value, float* to) { __stcs(reinterpret_cast<float4*>(to), value); }
 
 // Rounds to nearest even.

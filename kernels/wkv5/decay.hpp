@@ -17,7 +17,7 @@ struct Decay {
 };
 
 // w in [0, 1]; tokens >= 1.
-inline Decay decay_over(int64_t tokens, float w) {
+constexpr Decay decay_over(int64_t tokens, float w) {
   double power = 1;
   double square = w;
   for (int64_t n = tokens; n > 0; n >>= 1, square *= square) {
