@@ -1,5 +1,18 @@
-// wkv5 cuda_chunked: chunks of L = 8 tokens as matrix products in fp32, y = r' S + A v and S' = w^L S + k'^T v.
-// HEAD
+// wkv5 cuda_chunked: chunks of L = 8 tokens as matrix products in fp32, y = [r' A] [S; v] and S' = w^L S + k'^T v, where
+//   r'_p = r_p w^p, k'_q = k_q w^(L-1-q), A[p][q] = sum_i r_p k_q w^(p-1-q) for q < p and sum_i r_p u k_p for q = p.
+//   Every power has an exponent >= 0 and comes from a table by p, q or p - q: none overflows, whatever w in [0, 1].
+// A block of N threads owns a (b, h): eight neighbouring lanes eight value channels j, each of them N/8 of the key
+//   channels i, N floats of the state in registers, and one of the chunk's rows of v. They add up y by 7 shuffles for 8
+//   sums. Where (b, h) give a scheduler less than a warp, time is cut into segments: wkv5_segment_states makes of each
+//   its final state from a state of zero, wkv5_scan_segments of these the states that all start from (segment_scan.cuh),
+//   wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 segments of 96 tokens.
+// Moves r, k, v in once by asynchronous copies, a tile of 16 tokens (N=128: 8) while the other is used, and y out once;
+//   with segments k and v twice, and for each segment a state four times: 16 N^2 bytes beside its 6 N elements a token.
+// Limit: instructions. At N=64 a token and head takes two warps 235 each, as compiled for sm_90a: 64 + 8 for y, 64 for
+//   S', 8 of decay are FMAs of the products, 20 sum up, 40 prepare r', k' and A. That is 118 cycles of a multiprocessor
+//   (cuda_serial: 138) and 83 of shared memory; 3 TB/s would take 76 in fp32 and 38 in 16 bits. A segment's state adds
+//   51. 168 registers and 37 KiB make six blocks of two warps, at N=32 twelve of one, at N=128 (234) two of four.
+// Supports N of 32, 64 and 128.
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"
 #include "kernels/wkv5/decay.hpp"
@@ -25,7 +38,9 @@ constexpr int power_row(int exponent) { return factor_row(exponent + 1); }
 
 // On a multiprocessor, by registers and shared memory.
 template <int N>
-constexpr int kBlocks = N == 32 ? 12 : N == 64 ? 6 : 2;
+constexpr int kBlocks = N == 32   ? 12
+                        : N == 64 ? 6
+                                  : 2;
 
 template <class Element, int N>
 struct alignas(16) Shared {
@@ -38,10 +53,10 @@ struct alignas(16) Shared {
   struct Tile {
     Element r[kTokens / kSub * kPitch], k[kTokens / kSub * kPitch], v[kTokens * N];
   } tile[2];
-  float r[kTokens][N], k[kTokens][N];     // r' and k', relative to their chunk's start and end
-  float scores[kTokens][kChunk];          // A of each chunk
+  float r[kTokens][N], k[kTokens][N];  // r' and k', relative to their chunk's start and end
+  float scores[kTokens][kChunk];       // A of each chunk
   float factor[kFactors][N];
-  float keep[2][N], gain[2][N];           // the decay over a whole chunk, and over the last (decay.hpp)
+  float keep[2][N], gain[2][N];  // the decay over a whole chunk, and over the last (decay.hpp)
   float v[kWidens ? kTokens * N : 1];
 };
 
@@ -63,9 +78,7 @@ struct Chunked {
 
   __device__ int row(int quad) const { return 32 * quad + 4 * lane; }
   __device__ int half_column(int half) const { return column + 16 * (half ^ lane / 4); }
-  __device__ int64_t state_offset(int i, int half) const {
-    return (row(i / 4) + i % 4) * N + half_column(half);
-  }
+  __device__ int64_t state_offset(int i, int half) const { return (row(i / 4) + i % 4) * N + half_column(half); }
 
   __device__ void load_state(const float* from) {
 #pragma unroll
@@ -140,7 +153,8 @@ struct Chunked {
 #pragma unroll
     for (int sub = 0; sub < kTokens / kSub; ++sub) {
       const int token = sub * kSub + threadIdx.x / (N / 4), position = token % kChunk;
-      const int after = max(min(tokens - token + position, kChunk) - 1 - position, 0);
+      const int missing = max((sub * kSub / kChunk + 1) * kChunk - tokens, 0);  // in the token's chunk
+      const int after = max(kChunk - 1 - position - missing, 0);
       const auto decayed = [&](float4 x, int exponent) -> float4 {
         const float4 power = load4(&shared.factor[power_row(exponent)][channel]);
         return {power.x * x.x, power.y * x.y, power.z * x.z, power.w * x.w};
@@ -157,7 +171,8 @@ struct Chunked {
     constexpr int kSquares = kTokens / kChunk * 4, kSlices = N / kSquares, kSteps = N / (4 * kSlices);
     const typename Memory::Tile& tile = shared.tile[which];
     const int square = threadIdx.x / kSlices, slice = threadIdx.x % kSlices;
-    const int p = square / 2 * kSub, later = square / 2 % 2, earlier = square % 2, q = square / 4 * kChunk + earlier * kSub;
+    const int p = square / 2 * kSub, later = square / 2 % 2, earlier = square % 2,
+              q = square / 4 * kChunk + earlier * kSub;
     const float(*factor)[N] = shared.factor + max(later - earlier, 0) * kSub;
 
     float sums[kSub * kSub] = {};
@@ -177,7 +192,8 @@ struct Chunked {
 #pragma unroll
         for (int b = max(-distance, 0); b < kSub - max(distance, 0); ++b) {
           const float4 x = r[b + distance], y = k[b];
-          sums[(b + distance) * kSub + b] += x.x * (f.x * y.x) + x.y * (f.y * y.y) + x.z * (f.z * y.z) + x.w * (f.w * y.w);
+          float& sum = sums[(b + distance) * kSub + b];
+          sum += x.x * (f.x * y.x), sum += x.y * (f.y * y.y), sum += x.z * (f.z * y.z), sum += x.w * (f.w * y.w);
         }
       }
     }
@@ -194,12 +210,13 @@ struct Chunked {
     }
   }
 
-  // y of the chunk whose first token is `first`.
-  __device__ void outputs(int which, int first, int tokens, Element* y) const {
+  // y of the chunk whose first token is `first`. The lane stores one column, to y, which goes on to the next chunk.
+  template <bool IsWhole>
+  __device__ void outputs(int which, int first, int tokens, Element*& y) const {
     const float* v = v_tile(which);
     const float4 own_v[2] = {load4(&v[v_index(first + lane, half_column(0))]),
                              load4(&v[v_index(first + lane, half_column(1))])};
-#pragma unroll 4
+#pragma unroll(IsWhole ? kChunk : 1)
     for (int p = first; p < first + kChunk; ++p) {
       float sums[8];
       const float score = shared.scores[p][lane];
@@ -221,7 +238,8 @@ struct Chunked {
 #pragma unroll
       for (int i = 0; i < 4; ++i) sums[i] += __shfl_xor_sync(kWholeWarp, sums[4 + i], 4);
       sum_over_slices<2, 2>(sums);
-      if (p < tokens) store(sums[0], y + p * token_stride + half_column(0) + lane % 4);
+      if (IsWhole || p < tokens) store(sums[0], y);
+      y += token_stride;
     }
   }
 
@@ -282,6 +300,7 @@ struct Chunked {
   template <bool kOutputs>
   __device__ void run(const Element* r, const Element* k, const Element* v, Element* y, int tokens) {
     start_copy(0, r, k, v, tokens);
+    if constexpr (kOutputs) y += half_column(0) + lane % 4;
     int which = 0;
     for (; tokens > 0; tokens -= kTokens) {
       const int64_t next = kTokens * token_stride;
@@ -294,10 +313,15 @@ struct Chunked {
       if constexpr (kOutputs) prepare_scores(which);
       __syncthreads();
       for (int first = 0; first < min(tokens, kTokens); first += kChunk) {
-        if constexpr (kOutputs) outputs(which, first, tokens, y);
+        if constexpr (kOutputs) {
+          if (first + kChunk <= tokens) {
+            outputs<true>(which, first, tokens, y);
+          } else {
+            outputs<false>(which, first, tokens, y);
+          }
+        }
         advance(which, first, tokens);
       }
-      if constexpr (kOutputs) y += next;
       which = 1 - which;
     }
   }

@@ -1,10 +1,10 @@
-// wkv5 cuda_decode: one token; the state passes through the registers once, and the definition is applied on its way.
+// wkv5 cuda_decode: one token; the definition is applied to every element of the state on its way through a register.
 // A block of N^2/16 threads (N=128: 512) owns a (b, h), a thread four value channels j and four neighbouring key
 //   channels i (N=128: eight). y is added up over lanes by shuffles, over warps through shared memory.
 // Moves the state in and out once, 16 bytes a lane, in rows of 4 N bytes; r, k, v once; w and u for each batch entry.
-//   A thread's loads, 64 bytes (N=128: 128), all start before one is used: a multiprocessor has up to 2048 threads
-//   (1024) and 128 KiB under way, where 3 TB/s of reads at 700 ns over 132 multiprocessors take 16 KiB.
-// Limit: memory bandwidth. 5 instructions for each 8 bytes are 7% of the FP32 rate of an H100 at 3 TB/s.
+//   All loads of a thread, 64 bytes (N=128: 128), start before one is used: in 48 registers (64) a multiprocessor has
+//   1280 threads (1024), 80 KiB (128) under way. Reading at half of 3 TB/s with 700 ns of latency takes 8 KiB of each.
+// Limit: memory bandwidth. Of its FP32 rate an H100 at 3 TB/s needs 5%: 4 instructions for each 8 bytes.
 // Supports N of 32, 64 and 128; one token only.
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"
@@ -16,7 +16,7 @@ namespace {
 constexpr unsigned kWholeWarp = 0xffffffffu;
 
 template <int N>
-constexpr int kThreads = N == 128 ? 512 : N * N / 16;
+constexpr int kThreads = N == 128 ? 512 : N* N / 16;
 
 template <int N>
 struct Token {

@@ -1,0 +1,142 @@
+// What cuda_chunked does, counted by the emulated device, against what its design says, worked out by hand.
+#include <string>
+
+#include "tests/cuda/wkv5_counts.hpp"
+
+namespace wkv {
+namespace {
+
+struct Size {
+  uint64_t n, element, tile_tokens, squares, score_exchanges;
+  bool widens;
+
+  explicit Size(const Problem& p)
+      : n(static_cast<uint64_t>(p.N)),
+        element(size_of(p.dtype)),
+        tile_tokens(n == 128 ? 8 : 16),
+        squares(tile_tokens / 2),  // four for each chunk of eight
+        score_exchanges(n == 32   ? 12
+                        : n == 64 ? 14
+                                  : 16),  // 16 sums over 4, 8, 32 lanes
+        widens(p.dtype != DType::f32) {}
+  uint64_t warps() const { return n / 32; }  // of a block
+  uint64_t quad_rows() const { return n / 32; }
+  uint64_t steps() const { return squares / 4; }  // four channels each, of a lane at a square
+  uint64_t state_bytes() const { return n * n * 4; }
+};
+
+// Of a warp. A token: eight values of A v, r S in N elements, seven sums over lanes, k v in N elements. A chunk: the
+// decay of N elements. A tile: r' and k' of four elements for every four tokens, and A: factor times k, times r, sums.
+uint64_t fp32_instructions(const Size& size, uint64_t tokens) {
+  const uint64_t token = 8 + size.n + 7 + size.n, chunk = size.n;
+  const uint64_t tile = size.tile_tokens / 4 * 8 + size.steps() * 128 + size.score_exchanges;
+  return tokens * token + tokens / 8 * chunk + tokens / size.tile_tokens * tile;
+}
+
+// Of a warp, in wavefronts of 128 bytes. Accesses of 16 bytes a lane take four, of 8 bytes two.
+uint64_t load_wavefronts(const Size& size, uint64_t tokens) {
+  const uint64_t arrived = size.widens ? 2 : 4;
+  const uint64_t token = 4 * size.quad_rows() + 1 + 8 + 4 * size.quad_rows();  // r', A, v, k'
+  const uint64_t chunk = 8 + 8 * size.quad_rows();                             // a row of v, the decay
+  const uint64_t rows = (size.widens ? 3 : 2) * arrived + 8;                   // r, k, perhaps v, two powers
+  const uint64_t scores = size.steps() * (8 * arrived + 7 * 4);                // rows of r and k, factors
+  return tokens * token + tokens / 8 * chunk + tokens / size.tile_tokens * (size.tile_tokens / 4 * rows + scores);
+}
+
+uint64_t store_wavefronts(const Size& size, uint64_t tokens) {
+  const uint64_t copies = 3 * 4 * size.tile_tokens * size.element / 16;  // asynchronous ones count too
+  const uint64_t rows = size.widens ? 12 : 8, scores = size.n == 32 ? 4 : size.n == 64 ? 2 : 1;
+  const uint64_t tile = copies + size.tile_tokens / 4 * rows + scores;
+  return 14 + tokens / size.tile_tokens * tile;  // 12 factors and the decay, once
+}
+
+TEST_CASE("wkv5 cuda_chunked: counters of one pass are those of its design") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const int64_t N = GENERATE(32, 64, 128);
+  const int64_t B = GENERATE(1, 2);
+  const Problem problem{.B = B, .T = 64, .H = 3, .N = N, .dtype = dtype};
+  CAPTURE(to_string(problem));
+  const KernelCounts run = counts_of_launch("cuda_chunked", problem);
+  const emulator::Counters& counters = run.counters;
+  check_minimum_traffic(problem, counters);
+  check_no_conflicts(counters);
+  check_no_spills(run.attributes);
+
+  const Size size(problem);
+  const auto blocks = static_cast<uint64_t>(B * problem.H), T = static_cast<uint64_t>(problem.T);
+  const uint64_t warps = blocks * size.warps(), tiles = T / size.tile_tokens;
+  CHECK(counters.blocks == blocks);
+  CHECK(counters.warps == warps);
+  CHECK(counters.barriers == blocks * 2 * tiles);
+  CHECK(instructions(counters, InstructionClass::fp32) == warps * fp32_instructions(size, T));
+  CHECK(instructions(counters, InstructionClass::shuffle) == warps * (7 * T + tiles * size.score_exchanges));
+  CHECK(counters.shared_load_wavefronts == warps * load_wavefronts(size, T));
+  CHECK(counters.shared_store_wavefronts == warps * store_wavefronts(size, T));
+}
+
+TEST_CASE("wkv5 cuda_chunked: no byte moves twice in one pass where the last chunk is not full") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const int64_t N = GENERATE(32, 64, 128);
+  const int64_t T = GENERATE(1, 3, 37);
+  const Problem problem{.B = 1, .T = T, .H = 2, .N = N, .dtype = dtype};
+  CAPTURE(to_string(problem));
+  const emulator::Counters counters = counts_of_launch("cuda_chunked", problem).counters;
+  check_minimum_traffic(problem, counters);
+  check_no_conflicts(counters);
+}
+
+TEST_CASE("wkv5 cuda_chunked: heads that fill the device are done in one pass") {
+  const auto passes = [](int64_t heads) {
+    const Problem problem{.B = 1, .T = 4096, .H = heads, .N = 64};
+    return extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) == 0 ? 1 : 2;
+  };
+  CHECK(passes(263) == 2);  // 526 warps for the 528 schedulers of 132 multiprocessors
+  CHECK(passes(264) == 1);
+}
+
+void check_sectors(const emulator::Counters& counters, uint64_t load_bytes, uint64_t store_bytes) {
+  CHECK(counters.global_load_bytes == load_bytes);
+  CHECK(counters.global_load_sectors == load_bytes / 32);
+  CHECK(counters.global_store_bytes == store_bytes);
+  CHECK(counters.global_store_sectors == store_bytes / 32);
+}
+
+TEST_CASE("wkv5 cuda_chunked: in segments k and v move twice, r and y once, and a segment's state four times") {
+  const DType dtype = GENERATE(DType::f32, DType::bf16, DType::f16);
+  const int64_t N = GENERATE(32, 64, 128);
+  const int64_t heads = 2, shortest = std::max<int64_t>(N, 64);
+  const Problem problem{.B = 1, .T = 4 * shortest + 5, .H = heads, .N = N, .dtype = dtype};
+  CAPTURE(to_string(problem));
+  const Size size(problem);
+  const auto kernels = counts_of_run("cuda_chunked", problem);
+  REQUIRE(kernels.size() == 3);
+
+  const auto T = static_cast<uint64_t>(problem.T),
+             segment = static_cast<uint64_t>(shortest) + 16;  // four: three and the rest
+  const uint64_t row = size.n * size.element, parameter = size.n * 4, starts = 3 * size.state_bytes();
+  const emulator::Counters& local = kernels[0].counters;
+  check_sectors(local, heads * 3 * (2 * segment * row + parameter), heads * starts);
+  CHECK(local.blocks == heads * 3);
+  check_no_conflicts(local);
+
+  // The scan: a warp for eight elements; four links for each, and its decay, one word for all lanes.
+  const emulator::Counters& scan = kernels[1].counters;
+  const uint64_t scans = heads * size.n * size.n / 8;
+  CHECK(scan.warps == scans);
+  CHECK(scan.global_load_bytes == heads * (size.state_bytes() + starts) + scans * 32 * 4);
+  CHECK(scan.global_load_sectors == heads * (size.state_bytes() + starts) / 32 + scans);
+  CHECK(scan.global_store_bytes == heads * starts);
+  CHECK(scan.global_store_sectors == heads * starts / 32);
+  check_no_conflicts(scan);
+
+  const emulator::Counters& outputs = kernels[2].counters;
+  check_sectors(outputs, heads * (3 * T * row + 4 * 2 * parameter + size.state_bytes() + starts),
+                heads * (T * row + size.state_bytes()));
+  CHECK(outputs.blocks == heads * 4);
+  check_no_conflicts(outputs);
+  for (const KernelCounts& kernel : kernels) check_no_spills(kernel.attributes);
+  CHECK(extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) == heads * starts);
+}
+
+}  // namespace
+}  // namespace wkv
