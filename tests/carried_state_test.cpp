@@ -120,9 +120,18 @@ TEST_CASE("variants: a sequence in pieces with the state carried gives what the 
   const auto [dtype, kind] = GENERATE(table<DType, InputKind>({{DType::f32, InputKind::realistic},
                                                                {DType::f32, InputKind::extreme},
                                                                {DType::bf16, InputKind::realistic},
-                                                               {DType::bf16, InputKind::extreme}}));
-  const std::vector<Piece> pieces{{1}, {16}, {47}, {1, Mode::decode}, {1, Mode::decode}, {70}, {1}};
-  const Problem problem{.B = 2, .T = 137, .H = 2, .N = 64, .dtype = dtype};
+                                                               {DType::bf16, InputKind::extreme},
+                                                               {DType::f16, InputKind::extreme}}));
+  // Of all lengths, in one mode or the other; then lengths that are done in segments of time; then only single tokens.
+  const auto [N, pieces] = GENERATE(table<int64_t, std::vector<Piece>>({
+      {64, {{1}, {16}, {47}, {1, Mode::decode}, {1, Mode::decode}, {70}, {1}}},
+      {32, {{200}, {133}, {64}}},
+      {128, {{300}, {257}}},
+      {64, std::vector<Piece>(20, {1, Mode::decode})},
+  }));
+  const int64_t T = std::accumulate(pieces.begin(), pieces.end(), int64_t{0},
+                                    [](int64_t sum, const Piece& piece) { return sum + piece.tokens; });
+  const Problem problem{.B = 2, .T = T, .H = 2, .N = N, .dtype = dtype};
   Executor executor(2);
   int operators_with_state = 0;
   for (const Operator* op : all_operators()) {
@@ -131,7 +140,7 @@ TEST_CASE("variants: a sequence in pieces with the state carried gives what the 
     Workload whole(*op, problem, generated_inputs(kind, 11), 1, executor);
     REQUIRE(whole.sample().description == "all");
     for (const Variant* variant : variants_of(op->name)) {
-      CAPTURE(op->name, variant->name, name_of(dtype), name_of(kind));
+      CAPTURE(op->name, variant->name, name_of(dtype), name_of(kind), N, T);
       if (const auto reason = unsupported_piece(*variant, problem, pieces)) {
         fmt::print("SKIPPED {} {}: {}\n", op->name, variant->name, *reason);
         continue;

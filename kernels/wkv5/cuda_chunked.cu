@@ -1,331 +1,30 @@
-// wkv5 cuda_chunked: chunks of L = 8 tokens as matrix products in fp32, y = [r' A] [S; v] and S' = w^L S + k'^T v, where
-//   r'_p = r_p w^p, k'_q = k_q w^(L-1-q), A[p][q] = sum_i r_p k_q w^(p-1-q) for q < p and sum_i r_p u k_p for q = p.
-//   Every power has an exponent >= 0 and comes from a table by p, q or p - q: none overflows, whatever w in [0, 1].
+// wkv5 cuda_chunked: chunks of L = 8 tokens as matrix products in fp32, y = [r' A] [S; v] and S' = w^L S + k'^T v, with
+//   no power of w that could overflow (chunk.cuh).
 // A block of N threads owns a (b, h): eight neighbouring lanes eight value channels j, each of them N/8 of the key
 //   channels i, N floats of the state in registers, and one of the chunk's rows of v. They add up y by 7 shuffles for 8
 //   sums. Where (b, h) give a scheduler less than a warp, time is cut into segments: wkv5_segment_states makes of each
-//   its final state from a state of zero, wkv5_scan_segments of these the states that all start from (segment_scan.cuh),
-//   wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 segments of 96 tokens.
+//   its final state from a state of zero, wkv5_scan_segments of these the states that all start from
+//   (segment_scan.cuh), wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 segments of 96 tokens.
 // Moves r, k, v in once by asynchronous copies, a tile of 16 tokens (N=128: 8) while the other is used, and y out once;
 //   with segments k and v twice, and for each segment a state four times: 16 N^2 bytes beside its 6 N elements a token.
-// Limit: instructions. At N=64 a token and head takes two warps 235 each, as compiled for sm_90a: 64 + 8 for y, 64 for
-//   S', 8 of decay are FMAs of the products, 20 sum up, 40 prepare r', k' and A. That is 118 cycles of a multiprocessor
-//   (cuda_serial: 138) and 83 of shared memory; 3 TB/s would take 76 in fp32 and 38 in 16 bits. A segment's state adds
-//   51. 168 registers and 37 KiB make six blocks of two warps, at N=32 twelve of one, at N=128 (234) two of four.
+// Limit: instructions. At N=64 a token and head takes two warps 235 each, as compiled for sm_90a: 72 for y, 64 for S'
+//   and 8 of its decay are FMAs of the products, 20 sum up, 40 prepare r', k' and A. That is 118 cycles of a
+//   multiprocessor (cuda_serial: 138) and 89 of shared memory; 3 TB/s would take 76 in fp32 and 38 in 16 bits. A
+//   segment's state adds 51. 168 registers and 37 KiB make six blocks of two warps; N=32: twelve of one; N=128: two of
+//   four, in 234.
 // Supports N of 32, 64 and 128.
+#include <algorithm>
+
 #include "harness/variant.hpp"
-#include "kernels/device.cuh"
-#include "kernels/wkv5/decay.hpp"
+#include "kernels/wkv5/chunk.cuh"
 #include "kernels/wkv5/segment_scan.cuh"
 #include "kernels/wkv5/wkv5.hpp"
 
 namespace wkv::kernels {
 namespace {
 
-constexpr int kChunk = 8;  // tokens
-constexpr int kSub = 4;    // tokens of a sub-chunk: A is computed in squares of this size
-constexpr int kLanes = 8;  // that share eight value channels; one for each token of a chunk
-constexpr unsigned kWholeWarp = 0xffffffffu;
-
-// Tokens that are copied and prepared together: 37 KiB at N=64, six blocks on a multiprocessor.
-template <int N>
-constexpr int kTileTokens = N == 128 ? 8 : 16;
-
-// Powers of the decay and the bonus by p - q: what a product r_p k_q is multiplied by in A. None is above 1 but u.
-constexpr int kFactors = kSub + kChunk;
-constexpr int factor_row(int distance) { return distance + kSub - 1; }  // 0 up to -1, u at 0, w^(distance-1)
-constexpr int power_row(int exponent) { return factor_row(exponent + 1); }
-
-// On a multiprocessor, by registers and shared memory.
-template <int N>
-constexpr int kBlocks = N == 32   ? 12
-                        : N == 64 ? 6
-                                  : 2;
-
-template <class Element, int N>
-struct alignas(16) Shared {
-  static constexpr int kTokens = kTileTokens<N>;
-  static constexpr bool kWidens = sizeof(Element) < sizeof(float);
-  // Where 16 lanes read four sub-chunks' rows of 64 bytes at once they must not all lie in the same banks.
-  static constexpr int kPitch = kSub * N + (kWidens && N == 32 ? 32 : 0);
-
-  // As they arrive, one tile while the other is used.
-  struct Tile {
-    Element r[kTokens / kSub * kPitch], k[kTokens / kSub * kPitch], v[kTokens * N];
-  } tile[2];
-  float r[kTokens][N], k[kTokens][N];  // r' and k', relative to their chunk's start and end
-  float scores[kTokens][kChunk];       // A of each chunk
-  float factor[kFactors][N];
-  float keep[2][N], gain[2][N];  // the decay over a whole chunk, and over the last (decay.hpp)
-  float v[kWidens ? kTokens * N : 1];
-};
-
-template <class Element, int N>
-struct Chunked {
-  using Memory = Shared<Element, N>;
-  static constexpr int kTokens = Memory::kTokens;
-  static constexpr bool kWidens = Memory::kWidens;
-  static constexpr int kQuads = N / 32;  // a lane's key channels: groups of four, 32 channels apart
-
-  Memory& shared;
-  int64_t token_stride;
-
-  // A lane owns eight value channels in two halves. The last four of eight lanes have them in the other order, so that
-  // what two lanes exchange in the first step of a sum lies in the same registers of both.
-  int lane = threadIdx.x % kLanes;
-  int column = threadIdx.x / 32 * 32 + threadIdx.x % 32 / kLanes * 4;
-  float4 state[4 * kQuads][2] = {};
-
-  __device__ int row(int quad) const { return 32 * quad + 4 * lane; }
-  __device__ int half_column(int half) const { return column + 16 * (half ^ lane / 4); }
-  __device__ int64_t state_offset(int i, int half) const { return (row(i / 4) + i % 4) * N + half_column(half); }
-
-  __device__ void load_state(const float* from) {
-#pragma unroll
-    for (int i = 0; i < 4 * kQuads; ++i) {
-      for (int half = 0; half < 2; ++half) state[i][half] = load4(from + state_offset(i, half));
-    }
-  }
-
-  __device__ void store_state(float* to) const {
-#pragma unroll
-    for (int i = 0; i < 4 * kQuads; ++i) {
-      for (int half = 0; half < 2; ++half) store4_whole(state[i][half], to + state_offset(i, half));
-    }
-  }
-
-  static __device__ int row_of(int token) { return token / kSub * Memory::kPitch + token % kSub * N; }
-  // Rows of v are permuted so that eight lanes can read one row each.
-  static __device__ int v_index(int token, int column) { return token * N + (column ^ 4 * (token % kSub)); }
-  __device__ const float* v_tile(int which) const {
-    if constexpr (kWidens) {
-      return shared.v;
-    } else {
-      return shared.tile[which].v;
-    }
-  }
-
-  // The powers of w that a block needs. `tail` is the number of tokens of the last chunk, if it is not a whole one.
-  __device__ void prepare_decay(float w, float u, int tail) const {
-    const int i = threadIdx.x;
-    double power = 1;
-#pragma unroll
-    for (int row = 0; row < kFactors; ++row) {
-      const bool is_power = row >= power_row(0);
-      shared.factor[row][i] = is_power ? static_cast<float>(power) : row == factor_row(0) ? u : 0;
-      if (is_power) power *= w;
-    }
-    for (int which = 0; which < (tail > 0 ? 2 : 1); ++which) {
-      const Decay decay = decay_over(which == 0 ? kChunk : tail, w);
-      shared.keep[which][i] = decay.keep;
-      shared.gain[which][i] = decay.gain;
-    }
-  }
-
-  // Of k and v, and of r where there is one. Tokens that do not exist, up to the tile's end, are zero.
-  __device__ void start_copy(int which, const Element* r, const Element* k, const Element* v, int tokens) const {
-    constexpr int kPiece = 16 / sizeof(Element);
-    typename Memory::Tile& tile = shared.tile[which];
-#pragma unroll
-    for (int first = 0; first < kTokens * N; first += N * kPiece) {
-      const int i = first + threadIdx.x * kPiece, token = i / N, channel = i % N;
-      const int to = row_of(token) + channel, v_to = kWidens ? i : v_index(token, channel);
-      if (token < tokens) {
-        const int64_t from = token * token_stride + channel;
-        if (r != nullptr) copy16_async(&tile.r[to], r + from);
-        copy16_async(&tile.k[to], k + from);
-        copy16_async(&tile.v[v_to], v + from);
-      } else {
-        const float4 zero = {};
-        if (r != nullptr) *reinterpret_cast<float4*>(&tile.r[to]) = zero;
-        *reinterpret_cast<float4*>(&tile.k[to]) = zero;
-        *reinterpret_cast<float4*>(&tile.v[v_to]) = zero;
-      }
-    }
-    __pipeline_commit();
-  }
-
-  // r' = r w^p, k' = k w^(L-1-q) with L the tokens that the chunk has, and v as fp32.
-  template <bool kOutputs>
-  __device__ void prepare_rows(int which, int tokens) const {
-    const typename Memory::Tile& tile = shared.tile[which];
-    const int channel = threadIdx.x * 4 % N;
-#pragma unroll
-    for (int sub = 0; sub < kTokens / kSub; ++sub) {
-      const int token = sub * kSub + threadIdx.x / (N / 4), position = token % kChunk;
-      const int missing = max((sub * kSub / kChunk + 1) * kChunk - tokens, 0);  // in the token's chunk
-      const int after = max(kChunk - 1 - position - missing, 0);
-      const auto decayed = [&](float4 x, int exponent) -> float4 {
-        const float4 power = load4(&shared.factor[power_row(exponent)][channel]);
-        return {power.x * x.x, power.y * x.y, power.z * x.z, power.w * x.w};
-      };
-      const int from = row_of(token) + channel;
-      if constexpr (kOutputs) store4(decayed(load4(&tile.r[from]), position), &shared.r[token][channel]);
-      store4(decayed(load4(&tile.k[from]), after), &shared.k[token][channel]);
-      if constexpr (kWidens) store4(load4(&tile.v[token * N + channel]), &shared.v[v_index(token, channel)]);
-    }
-  }
-
-  // A of the tile's chunks: a few lanes own a square of it, each some of the key channels, over which they add up.
-  __device__ void prepare_scores(int which) const {
-    constexpr int kSquares = kTokens / kChunk * 4, kSlices = N / kSquares, kSteps = N / (4 * kSlices);
-    const typename Memory::Tile& tile = shared.tile[which];
-    const int square = threadIdx.x / kSlices, slice = threadIdx.x % kSlices;
-    const int p = square / 2 * kSub, later = square / 2 % 2, earlier = square % 2,
-              q = square / 4 * kChunk + earlier * kSub;
-    const float(*factor)[N] = shared.factor + max(later - earlier, 0) * kSub;
-
-    float sums[kSub * kSub] = {};
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      // Neighbouring squares, whose rows lie in the same banks, do not take the same channels at once.
-      const int channel = 4 * (slice + kSlices * (step ^ (later ^ earlier) % kSteps));
-      float4 r[kSub], k[kSub];
-#pragma unroll
-      for (int i = 0; i < kSub; ++i) {
-        r[i] = load4(&tile.r[row_of(p + i) + channel]);
-        k[i] = load4(&tile.k[row_of(q + i) + channel]);
-      }
-#pragma unroll
-      for (int distance = 1 - kSub; distance < kSub; ++distance) {
-        const float4 f = load4(&factor[factor_row(distance)][channel]);
-#pragma unroll
-        for (int b = max(-distance, 0); b < kSub - max(distance, 0); ++b) {
-          const float4 x = r[b + distance], y = k[b];
-          float& sum = sums[(b + distance) * kSub + b];
-          sum += x.x * (f.x * y.x), sum += x.y * (f.y * y.y), sum += x.z * (f.z * y.z), sum += x.w * (f.w * y.w);
-        }
-      }
-    }
-    sum_over_slices<kSub * kSub / 2, kSlices / 2>(sums);
-    const int first = slice * kSub * kSub / kSlices;  // of the sums that this lane keeps
-    float* to = &shared.scores[p + first / kSub][earlier * kSub + first % kSub];
-    if (later < earlier) sums[0] = sums[1] = sums[2] = sums[3] = 0;
-    if constexpr (kSlices == 4) {
-      store4({sums[0], sums[1], sums[2], sums[3]}, to);
-    } else if constexpr (kSlices == 8) {
-      store2({sums[0], sums[1]}, to);
-    } else {
-      store(sums[0], to);
-    }
-  }
-
-  // y of the chunk whose first token is `first`. The lane stores one column, to y, which goes on to the next chunk.
-  template <bool IsWhole>
-  __device__ void outputs(int which, int first, int tokens, Element*& y) const {
-    const float* v = v_tile(which);
-    const float4 own_v[2] = {load4(&v[v_index(first + lane, half_column(0))]),
-                             load4(&v[v_index(first + lane, half_column(1))])};
-#pragma unroll(IsWhole ? kChunk : 1)
-    for (int p = first; p < first + kChunk; ++p) {
-      float sums[8];
-      const float score = shared.scores[p][lane];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        sums[4 * half] = score * own_v[half].x, sums[4 * half + 1] = score * own_v[half].y;
-        sums[4 * half + 2] = score * own_v[half].z, sums[4 * half + 3] = score * own_v[half].w;
-      }
-#pragma unroll
-      for (int quad = 0; quad < kQuads; ++quad) {
-        const float4 r = load4(&shared.r[p][row(quad)]);
-        const auto add = [&](const float4(&s)[2], float r_i) {
-          sums[0] += r_i * s[0].x, sums[1] += r_i * s[0].y, sums[2] += r_i * s[0].z, sums[3] += r_i * s[0].w;
-          sums[4] += r_i * s[1].x, sums[5] += r_i * s[1].y, sums[6] += r_i * s[1].z, sums[7] += r_i * s[1].w;
-        };
-        add(state[4 * quad], r.x), add(state[4 * quad + 1], r.y);
-        add(state[4 * quad + 2], r.z), add(state[4 * quad + 3], r.w);
-      }
-#pragma unroll
-      for (int i = 0; i < 4; ++i) sums[i] += __shfl_xor_sync(kWholeWarp, sums[4 + i], 4);
-      sum_over_slices<2, 2>(sums);
-      if (IsWhole || p < tokens) store(sums[0], y);
-      y += token_stride;
-    }
-  }
-
-  // S' of the same chunk.
-  __device__ void advance(int which, int first, int tokens) {
-    const int last = first + kChunk > tokens ? 1 : 0;
-#pragma unroll
-    for (int quad = 0; quad < kQuads; ++quad) {
-      const float4 keep = load4(&shared.keep[last][row(quad)]), gain = load4(&shared.gain[last][row(quad)]);
-      decay(state[4 * quad], keep.x, gain.x), decay(state[4 * quad + 1], keep.y, gain.y);
-      decay(state[4 * quad + 2], keep.z, gain.z), decay(state[4 * quad + 3], keep.w, gain.w);
-    }
-    const float* v_rows = v_tile(which);
-#pragma unroll 4
-    for (int q = first; q < first + kChunk; ++q) {
-      const float4 v[2] = {load4(&v_rows[v_index(q, half_column(0))]), load4(&v_rows[v_index(q, half_column(1))])};
-#pragma unroll
-      for (int quad = 0; quad < kQuads; ++quad) {
-        const float4 k = load4(&shared.k[q][row(quad)]);
-        add_product(state[4 * quad], k.x, v), add_product(state[4 * quad + 1], k.y, v);
-        add_product(state[4 * quad + 2], k.z, v), add_product(state[4 * quad + 3], k.w, v);
-      }
-    }
-  }
-
-  static __device__ void add_product(float4 (&s)[2], float k, const float4 (&v)[2]) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      s[half].x += k * v[half].x, s[half].y += k * v[half].y, s[half].z += k * v[half].z, s[half].w += k * v[half].w;
-    }
-  }
-
-  static __device__ void decay(float4 (&s)[2], float keep, float gain) {
-    const unsigned mask = __float_as_uint(keep);
-    const auto apply = [&](float& x) { x = gain * x + __uint_as_float(__float_as_uint(x) & mask); };
-#pragma unroll
-    for (int half = 0; half < 2; ++half) apply(s[half].x), apply(s[half].y), apply(s[half].z), apply(s[half].w);
-  }
-
-  // Adds up over the lanes that differ in Bit and lower bits. Each keeps a part of the 2 Kept sums, in order of lanes;
-  // where lanes outnumber sums, neighbours keep the same one.
-  template <int Kept, int Bit>
-  static __device__ void sum_over_slices(float* sums) {
-    if constexpr (Kept == 0) {
-      sums[0] += __shfl_xor_sync(kWholeWarp, sums[0], Bit);
-    } else {
-      const unsigned keep = threadIdx.x & Bit ? kSecond : kFirst, send = threadIdx.x & Bit ? kFirst : kSecond;
-#pragma unroll
-      for (int i = 0; i < Kept; ++i) {
-        const float a = sums[i], b = sums[Kept + i];
-        sums[i] = pick(a, b, keep) + __shfl_xor_sync(kWholeWarp, pick(a, b, send), Bit);
-      }
-    }
-    if constexpr (Bit > 1) sum_over_slices<Kept / 2, Bit / 2>(sums);
-  }
-
-  // Through all tokens; y, and r, only with outputs.
-  template <bool kOutputs>
-  __device__ void run(const Element* r, const Element* k, const Element* v, Element* y, int tokens) {
-    start_copy(0, r, k, v, tokens);
-    if constexpr (kOutputs) y += half_column(0) + lane % 4;
-    int which = 0;
-    for (; tokens > 0; tokens -= kTokens) {
-      const int64_t next = kTokens * token_stride;
-      __pipeline_wait_prior(0);
-      __syncthreads();  // this tile is there for every thread, and the other one is free
-      k += next, v += next;
-      if constexpr (kOutputs) r += next;
-      if (tokens > kTokens) start_copy(1 - which, r, k, v, tokens - kTokens);
-      prepare_rows<kOutputs>(which, tokens);
-      if constexpr (kOutputs) prepare_scores(which);
-      __syncthreads();
-      for (int first = 0; first < min(tokens, kTokens); first += kChunk) {
-        if constexpr (kOutputs) {
-          if (first + kChunk <= tokens) {
-            outputs<true>(which, first, tokens, y);
-          } else {
-            outputs<false>(which, first, tokens, y);
-          }
-        }
-        advance(which, first, tokens);
-      }
-      which = 1 - which;
-    }
-  }
-};
+// Of N threads, on a multiprocessor, by registers and shared memory.
+constexpr int resident_blocks(int64_t N) { return N == 32 ? 12 : N == 64 ? 6 : 2; }
 
 // How the sequence is cut. Heads that do not fill the device are cut in time too, into segments that fill it once.
 struct Plan {
@@ -335,11 +34,10 @@ struct Plan {
   int64_t segment_tokens;  // of all segments but the last
 
   explicit Plan(const Problem& p) : heads(p.B * p.H), segments(1), segment_tokens(p.new_tokens()) {
-    const int64_t warps = heads * p.N / 32, resident = kMultiprocessors * (p.N == 128 ? 8 : 12);
-    if (warps < 4 * kMultiprocessors) {  // a scheduler has less than one
+    if (heads * p.N / 32 < 4 * kMultiprocessors) {  // less than a warp for each scheduler
       // Shorter ones would move more for their states than for their tokens.
-      const int64_t shortest = std::max<int64_t>(p.N, 64), tile = kTileTokens<32>;
-      segments = std::clamp<int64_t>(p.new_tokens() / shortest, 1, resident / warps);
+      const int64_t shortest = std::max<int64_t>(p.N, 64), tile = kChunkTileTokens<32>;
+      segments = std::clamp<int64_t>(p.new_tokens() / shortest, 1, kMultiprocessors * resident_blocks(p.N) / heads);
       segment_tokens = (p.new_tokens() + segments * tile - 1) / (segments * tile) * tile;
       segments = (p.new_tokens() + segment_tokens - 1) / segment_tokens;
     }
@@ -361,9 +59,9 @@ struct Place {
 
 // What every segment but the last makes of a state of zero.
 template <class Element, int N>
-__global__ void __launch_bounds__(N, kBlocks<N>)
+__global__ void __launch_bounds__(N, resident_blocks(N))
     wkv5_segment_states(const Wkv5Tensors tensors, const int T, const int segment_tokens, float* locals) {
-  __shared__ Shared<Element, N> shared;
+  __shared__ ChunkMemory<Element, N> shared;
   const Place place(N, T, segment_tokens);
   Chunked<Element, N> kernel{shared, place.token_stride};
   kernel.prepare_decay(tensors.w[blockIdx.x * N + threadIdx.x], 0, 0);
@@ -374,9 +72,9 @@ __global__ void __launch_bounds__(N, kBlocks<N>)
 
 // y of every segment, from the state that it starts from.
 template <class Element, int N>
-__global__ void __launch_bounds__(N, kBlocks<N>)
+__global__ void __launch_bounds__(N, resident_blocks(N))
     wkv5_chunked(const Wkv5Tensors tensors, const int T, const int segment_tokens, const float* starts) {
-  __shared__ Shared<Element, N> shared;
+  __shared__ ChunkMemory<Element, N> shared;
   const Place place(N, T, segment_tokens);
   Chunked<Element, N> kernel{shared, place.token_stride};
   const int parameter = blockIdx.x * N + threadIdx.x;
