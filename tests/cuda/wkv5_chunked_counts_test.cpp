@@ -1,6 +1,5 @@
 // What cuda_chunked does, counted by the emulated device, against what its design says, worked out by hand.
-#include <string>
-
+#include "harness/verify.hpp"
 #include "tests/cuda/wkv5_counts.hpp"
 
 namespace wkv {
@@ -92,6 +91,16 @@ TEST_CASE("wkv5 cuda_chunked: heads that fill the device are done in one pass") 
   };
   CHECK(passes(263) == 2);  // 526 warps for the 528 schedulers of 132 multiprocessors
   CHECK(passes(264) == 1);
+}
+
+TEST_CASE("wkv5 cuda_chunked: more segments than the threads of the scan are right") {
+  const Problem problem{.B = 1, .T = 18432, .H = 1, .N = 32};
+  const uint64_t segments = extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) / (32 * 32 * 4) + 1;
+  REQUIRE(segments > 256);
+  Executor executor(2);
+  Workload workload(operator_named("wkv5"), problem, generated_inputs(InputKind::realistic, 5), 2, executor);
+  const auto runner = make_runner(wkv5_variant("cuda_chunked"), workload, executor);
+  CHECK(verify(*runner, workload, executor).failure == "");
 }
 
 void check_sectors(const emulator::Counters& counters, uint64_t load_bytes, uint64_t store_bytes) {
