@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import synthetic_results as synthetic  # noqa: E402
-from analysis import results, statistics, tables  # noqa: E402
+from analysis import errors, results, statistics, style, tables  # noqa: E402
 from analysis.groups import groups_of  # noqa: E402
 from analysis.scaling import crossovers  # noqa: E402
 
@@ -223,7 +223,8 @@ class Plot(InFolder):
             done = self.run_script("plot", path, "--out", self.folder / out, "--format", "pdf,svg")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
         names = {entry.name for entry in (self.folder / "a").iterdir()}
-        figures = ("time", "time-per-token", "memory", "roofline", "latency", "memory-decode", "roofline-decode")
+        figures = ("time", "time-per-token", "memory", "roofline", "latency", "memory-decode", "roofline-decode",
+                   "error", "error-decode")
         self.assertEqual(names, {f"{figure}.{kind}" for figure in figures for kind in ("pdf", "svg")}
                          | {"tables.md", "tables.tex"})
         for name in names:
@@ -238,6 +239,27 @@ class Plot(InFolder):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue((self.folder / "run" / "time-f32-realistic.svg").exists())
         self.assertTrue((self.folder / "run" / "time-bf16-.._x_y.safetensors.svg").exists())
+
+    def test_errors_are_drawn_without_a_time_and_of_all_dtypes_and_devices_together(self):
+        cells = [synthetic.entry("wkv5", f"{device}_a", T, 0, status=status, dtype=dtype, error=1e-7 * T,
+                                 tolerance_ratio=0.1, device=shown, H=H)
+                 for device, shown, status in (("cpu", "cpu", "verified"), ("cuda", "emulated", "counted"))
+                 for dtype in ("f32", "bf16") for T in (1, 64) for H in (1, 2)]
+        cells.append(synthetic.entry("wkv5", "cpu_a", 64, 0, status="failed", reason="y is NaN", error=1e300, H=3))
+        done = self.run_script("plot", self.write(synthetic.document(cells)), "--format", "svg")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual({entry.name for entry in (self.folder / "run").iterdir()}, {"error-H1.svg", "error-H2.svg"})
+
+    def test_an_error_figure_has_the_largest_error_of_each_length(self):
+        loaded = results.load(self.write(synthetic.document(
+            [synthetic.entry("wkv5", "cpu_a", T, 0, status="verified", error=error, run_threads=threads)
+             for T, threads, error in ((1, 1, 1e-7), (1, 2, 3e-7), (64, 1, 2e-6), (64, 2, 1e-6))])))
+        group, = groups_of(loaded, errors.FIELDS, errors.has_error)
+        figure = errors.error_figure(group, style.Looks({("wkv5", "cpu_a")}), loaded.machine, "double")
+        drawn = [list(line.get_ydata()) for line in figure.axes[0].lines]
+        style.pyplot.close(figure)
+        self.assertIn([3e-7, 2e-6], drawn)
+        self.assertIn([3e-6, 2e-5], [[float(f"{y:.6g}") for y in line] for line in drawn])  # tolerances, by their ratio
 
     def test_what_is_wrong_is_said_in_one_line(self):
         untimed = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 1, 0, status="verified")]))

@@ -8,10 +8,10 @@ DESCRIPTIVE = ("device", "dtype", "B", "H", "N", "run_threads", "inputs")
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that differ in operator, variant and T only."""
+    """Cells that agree in mode and in some fields."""
 
     mode: str
-    setting: dict  # of DESCRIPTIVE
+    setting: dict  # of the fields: DESCRIPTIVE, where cells differ in operator, variant and T only
     suffix: str  # of file names: "-f32", what tells this group from the file's others
     cells: tuple
 
@@ -37,24 +37,29 @@ class Group:
 
     def describe(self):
         s = self.setting
-        threads = "1 thread" if s["run_threads"] == 1 else f"{s['run_threads']} threads"
-        inputs = "" if s["inputs"] == "realistic" else f", {s['inputs']} inputs"
-        return f"B={s['B']}, H={s['H']}, N={s['N']}, {s['dtype']}, {threads}{inputs}"
+        parts = [f"B={s['B']}", f"H={s['H']}", f"N={s['N']}"]
+        if "dtype" in s:
+            parts.append(s["dtype"])
+        if "run_threads" in s:
+            parts.append("1 thread" if s["run_threads"] == 1 else f"{s['run_threads']} threads")
+        if s["inputs"] != "realistic":
+            parts.append(f"{s['inputs']} inputs")
+        return ", ".join(parts)
 
 
-def groups_of(results):
-    """By mode, then in the order of what describes them; only groups with something timed."""
+def groups_of(results, fields=DESCRIPTIVE, wanted=lambda cell: cell.timed):
+    """By mode, then in the order of the fields; only groups with a cell that is wanted."""
     cells = {}
     for cell in results.cells:
-        key = (cell.series.mode, *(getattr(cell.series, field) for field in DESCRIPTIVE))
+        key = (cell.series.mode, *(getattr(cell.series, field) for field in fields))
         cells.setdefault(key, []).append(cell)
-    timed = {key: group for key, group in cells.items() if any(cell.timed for cell in group)}
-    varying = [i for i in range(len(DESCRIPTIVE)) if len({key[1 + i] for key in timed}) > 1]
+    kept = {key: group for key, group in cells.items() if any(wanted(cell) for cell in group)}
+    varying = [i for i in range(len(fields)) if len({key[1 + i] for key in kept}) > 1]
     groups = []
-    for key in sorted(timed, key=lambda key: (key[0] != "prefill", key)):
-        setting = dict(zip(DESCRIPTIVE, key[1:]))
-        groups.append(Group(mode=key[0], setting=setting, cells=tuple(timed[key]),
-                            suffix="".join(f"-{_part(DESCRIPTIVE[i], key[1 + i])}" for i in varying)))
+    for key in sorted(kept, key=lambda key: (key[0] != "prefill", key)):
+        setting = dict(zip(fields, key[1:]))
+        groups.append(Group(mode=key[0], setting=setting, cells=tuple(kept[key]),
+                            suffix="".join(f"-{_part(fields[i], key[1 + i])}" for i in varying)))
     return groups
 
 

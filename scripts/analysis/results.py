@@ -14,7 +14,7 @@ import numpy as np
 
 MAX_FILE_BYTES = 1 << 30
 NANOSECONDS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "s": 1e9}
-STATUSES = ("timed", "verified", "skipped", "failed")
+STATUSES = ("timed", "verified", "counted", "skipped", "failed")  # counted: on the emulated device
 NAME = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 
 
