@@ -5,7 +5,7 @@
 #pragma once
 
 #include "kernels/device.cuh"
-#include "kernels/wkv5/decay.hpp"
+#include "kernels/wkv5/decay.cuh"
 
 namespace wkv::kernels {
 
@@ -158,7 +158,7 @@ struct Chunked {
     const float(*factor)[N] = shared.factor + max(later - earlier, 0) * kSub;
 
     float sums[kSub * kSub] = {};
-#pragma unroll
+#pragma unroll 1
     for (int step = 0; step < kSteps; ++step) {
       // Neighbouring squares, whose rows lie in the same banks, do not take the same channels at once.
       const int channel = 4 * (slice + kSlices * (step ^ (later ^ earlier) % kSteps));
@@ -231,8 +231,11 @@ struct Chunked {
 #pragma unroll
     for (int quad = 0; quad < kQuads; ++quad) {
       const float4 keep = load4(&shared.keep[last][row(quad)]), gain = load4(&shared.gain[last][row(quad)]);
-      decay(state[4 * quad], keep.x, gain.x), decay(state[4 * quad + 1], keep.y, gain.y);
-      decay(state[4 * quad + 2], keep.z, gain.z), decay(state[4 * quad + 3], keep.w, gain.w);
+      const Decay decays[4] = {{keep.x, gain.x}, {keep.y, gain.y}, {keep.z, gain.z}, {keep.w, gain.w}};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        for (float4& s : state[4 * quad + i]) s = decayed(s, decays[i]);
+      }
     }
     const float* v_rows = v_tile(which);
 #pragma unroll 4
@@ -252,13 +255,6 @@ struct Chunked {
     for (int half = 0; half < 2; ++half) {
       s[half].x += k * v[half].x, s[half].y += k * v[half].y, s[half].z += k * v[half].z, s[half].w += k * v[half].w;
     }
-  }
-
-  static __device__ void decay(float4 (&s)[2], float keep, float gain) {
-    const unsigned mask = __float_as_uint(keep);
-    const auto apply = [&](float& x) { x = gain * x + __uint_as_float(__float_as_uint(x) & mask); };
-#pragma unroll
-    for (int half = 0; half < 2; ++half) apply(s[half].x), apply(s[half].y), apply(s[half].z), apply(s[half].w);
   }
 
   // Adds up over the lanes that differ in Bit and lower bits. Each keeps a part of the 2 Kept sums, in order of lanes;

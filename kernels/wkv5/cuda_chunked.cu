@@ -3,12 +3,12 @@
 // A block of N threads owns a (b, h): eight neighbouring lanes eight value channels j, each of them N/8 of the key
 //   channels i, N floats of the state in registers, and one of the chunk's rows of v. They add up y by 7 shuffles for 8
 //   sums. Where (b, h) give a scheduler less than a warp, time is cut into segments: wkv5_segment_states makes of each
-//   its final state from a state of zero, wkv5_scan_segments of these the states that all start from
-//   (segment_scan.cuh), wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 segments of 96 tokens.
+//   its final state from a state of zero, wkv5_chain_segments or, of a hundred and more, wkv5_scan_segments the states
+//   that all start from (segment_scan.cuh), wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 of 96 tokens.
 // Moves r, k, v in once by asynchronous copies, a tile of 16 tokens (N=128: 8) while the other is used, and y out once;
 //   with segments k and v twice, and for each segment a state four times: 16 N^2 bytes beside its 6 N elements a token.
-// Limit: instructions. At N=64 a token and head takes two warps 235 each, as compiled for sm_90a: 72 for y, 64 for S'
-//   and 8 of its decay are FMAs of the products, 20 sum up, 40 prepare r', k' and A. That is 118 cycles of a
+// Limit: instructions. At N=64 a token and head takes two warps 238 each, as compiled for sm_90a: 72 for y, 64 for S'
+//   and 8 of its decay are FMAs of the products, 20 sum up, 43 prepare r', k' and A. That is 119 cycles of a
 //   multiprocessor (cuda_serial: 138) and 89 of shared memory; 3 TB/s would take 76 in fp32 and 38 in 16 bits. A
 //   segment's state adds 51. 168 registers and 37 KiB make six blocks of two warps; N=32: twelve of one; N=128: two of
 //   four, in 234.
@@ -100,10 +100,14 @@ void launch_kernels(const Problem& p, const Wkv5Tensors& tensors, Device& device
     starts = reinterpret_cast<float*>(device.scratch(plan.starts_bytes(N)));
     shape.grid.z = static_cast<uint32_t>(count);
     device.launch(wkv5_segment_states<Element, N>, shape, tensors, T, segment_tokens, starts);
-    const bool few = count < 32;
-    const LaunchShape scan{.grid = {N * N / 8, static_cast<uint32_t>(plan.heads)}, .block = {few ? 32u : 256u}};
-    device.launch(few ? wkv5_scan_segments<N, 32> : wkv5_scan_segments<N, 256>, scan, tensors.w, tensors.state, starts,
-                  static_cast<int>(p.H), count, segment_tokens);
+    // A thread that chains segments has a few thousand beside it for each head; only a hundred and more are worth a
+    // scan.
+    const bool chained = count < 128;
+    const auto heads = static_cast<uint32_t>(plan.heads);
+    const LaunchShape chain{.grid = {N * N / (4 * kChainThreads), heads}, .block = {kChainThreads}};
+    const LaunchShape scan{.grid = {N * N / 8, heads}, .block = {kScanThreads}};
+    device.launch(chained ? wkv5_chain_segments<N> : wkv5_scan_segments<N>, chained ? chain : scan, tensors.w,
+                  tensors.state, starts, static_cast<int>(p.H), count, segment_tokens);
   }
   shape.grid.z = static_cast<uint32_t>(plan.segments);
   device.launch(wkv5_chunked<Element, N>, shape, tensors, T, segment_tokens, starts);

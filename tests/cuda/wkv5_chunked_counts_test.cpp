@@ -93,16 +93,6 @@ TEST_CASE("wkv5 cuda_chunked: heads that fill the device are done in one pass") 
   CHECK(passes(264) == 1);
 }
 
-TEST_CASE("wkv5 cuda_chunked: more segments than the threads of the scan are right") {
-  const Problem problem{.B = 1, .T = 18432, .H = 1, .N = 32};
-  const uint64_t segments = extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) / (32 * 32 * 4) + 1;
-  REQUIRE(segments > 256);
-  Executor executor(2);
-  Workload workload(operator_named("wkv5"), problem, generated_inputs(InputKind::realistic, 5), 2, executor);
-  const auto runner = make_runner(wkv5_variant("cuda_chunked"), workload, executor);
-  CHECK(verify(*runner, workload, executor).failure == "");
-}
-
 void check_sectors(const emulator::Counters& counters, uint64_t load_bytes, uint64_t store_bytes) {
   CHECK(counters.global_load_bytes == load_bytes);
   CHECK(counters.global_load_sectors == load_bytes / 32);
@@ -128,15 +118,14 @@ TEST_CASE("wkv5 cuda_chunked: in segments k and v move twice, r and y once, and 
   CHECK(local.blocks == heads * 3);
   check_no_conflicts(local);
 
-  // The scan: a warp for eight elements; four links for each, and its decay, one word for all lanes.
-  const emulator::Counters& scan = kernels[1].counters;
-  const uint64_t scans = heads * size.n * size.n / 8;
-  CHECK(scan.warps == scans);
-  CHECK(scan.global_load_bytes == heads * (size.state_bytes() + starts) + scans * 32 * 4);
-  CHECK(scan.global_load_sectors == heads * (size.state_bytes() + starts) / 32 + scans);
-  CHECK(scan.global_store_bytes == heads * starts);
-  CHECK(scan.global_store_sectors == heads * starts / 32);
-  check_no_conflicts(scan);
+  // The chain: a lane for four elements; beside the states the decay, a word for each lane in one sector for each warp.
+  const emulator::Counters& chain = kernels[1].counters;
+  const uint64_t warps = heads * size.n * size.n / 128;
+  CHECK(chain.warps == warps);
+  CHECK(chain.global_load_bytes == heads * (size.state_bytes() + starts) + warps * 128);
+  CHECK(chain.global_load_sectors == heads * (size.state_bytes() + starts) / 32 + warps);
+  CHECK(chain.global_store_bytes == heads * starts);
+  CHECK(chain.global_store_sectors == heads * starts / 32);
 
   const emulator::Counters& outputs = kernels[2].counters;
   check_sectors(outputs, heads * (3 * T * row + 4 * 2 * parameter + size.state_bytes() + starts),
@@ -145,6 +134,32 @@ TEST_CASE("wkv5 cuda_chunked: in segments k and v move twice, r and y once, and 
   check_no_conflicts(outputs);
   for (const KernelCounts& kernel : kernels) check_no_spills(kernel.attributes);
   CHECK(extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) == heads * starts);
+}
+
+TEST_CASE("wkv5 cuda_chunked: hundreds of segments are scanned, in turns where they outnumber the threads") {
+  const int64_t segments = GENERATE(130, 256, 257, 300);
+  const Problem problem{.B = 1, .T = 64 * segments, .H = 1, .N = 32};
+  REQUIRE(extra_bytes(wkv5_variant("cuda_chunked"), problem, 1) == static_cast<size_t>(segments - 1) * 32 * 32 * 4);
+  const auto kernels = counts_of_run("cuda_chunked", problem);
+  REQUIRE(kernels.size() == 3);
+
+  // A block for eight elements; a link for each segment, of 32 bytes, and the decay, one word for all lanes.
+  const emulator::Counters& scan = kernels[1].counters;
+  const auto links = static_cast<uint64_t>(segments);
+  CHECK(scan.blocks == 32 * 32 / 8);
+  CHECK(scan.warps == scan.blocks * 8);
+  CHECK(scan.global_load_bytes == scan.blocks * links * 32 + scan.warps * 128);
+  CHECK(scan.global_load_sectors == scan.blocks * links + scan.warps);
+  CHECK(scan.global_store_bytes == scan.blocks * (links - 1) * 32);
+  CHECK(scan.global_store_sectors == scan.blocks * (links - 1));
+  CHECK(scan.shared_load_conflicts + scan.shared_store_conflicts <=
+        (scan.shared_load_wavefronts + scan.shared_store_wavefronts) / 20);
+  check_no_spills(kernels[1].attributes);
+
+  Executor executor(2);
+  Workload workload(operator_named("wkv5"), problem, generated_inputs(InputKind::realistic, 5), 2, executor);
+  const auto runner = make_runner(wkv5_variant("cuda_chunked"), workload, executor);
+  CHECK(verify(*runner, workload, executor).failure == "");
 }
 
 }  // namespace
