@@ -295,6 +295,13 @@ class Compare(InFolder):
             self.assertEqual(done.returncode, 1, verdict)
             self.assertIn(verdict, done.stdout)
 
+    def test_the_errors_of_counted_cells_are_compared_too(self):
+        def counted(error):
+            return [synthetic.entry("wkv5", "cuda_a", 64, 0, status="counted", device="emulated", error=error)]
+
+        self.assertEqual(self.compare(counted(1e-6), counted(1e-6)).returncode, 0)
+        self.assertIn("WORSE", self.compare(counted(1e-6), counted(1e-5)).stdout)
+
     def test_what_is_tolerated_is_up_to_the_caller(self):
         old, new = [synthetic.entry("wkv5", "cpu_a", 64, 1e6)], [synthetic.entry("wkv5", "cpu_a", 64, 1.2e6, error=3e-7)]
         self.assertEqual(self.compare(old, new, "--threshold", "30").returncode, 0)

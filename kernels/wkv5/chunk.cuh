@@ -104,25 +104,38 @@ struct Chunked {
     }
   }
 
-  // Of k and v, and of r where there is one. Tokens that do not exist, up to the tile's end, are zero.
-  __device__ void start_copy(int which, const Element* r, const Element* k, const Element* v, int tokens) const {
-    constexpr int kPiece = 16 / sizeof(Element);
+  // Of k and v, and with outputs of r. Tokens that do not exist, up to the tile's end, are zero.
+  template <bool kOutputs, bool IsWhole>
+  __device__ void copy_tile(int which, const Element* r, const Element* k, const Element* v, int tokens) const {
+    constexpr int kPiece = 16 / sizeof(Element);  // elements; a round of all threads is as many tokens
+    const int own_token = threadIdx.x * kPiece / N, channel = threadIdx.x * kPiece % N;
+    const int64_t own = own_token * token_stride + channel;
     typename Memory::Tile& tile = shared.tile[which];
 #pragma unroll
-    for (int first = 0; first < kTokens * N; first += N * kPiece) {
-      const int i = first + threadIdx.x * kPiece, token = i / N, channel = i % N;
-      const int to = row_of(token) + channel, v_to = kWidens ? i : v_index(token, channel);
-      if (token < tokens) {
-        const int64_t from = token * token_stride + channel;
-        if (r != nullptr) copy16_async(&tile.r[to], r + from);
-        copy16_async(&tile.k[to], k + from);
-        copy16_async(&tile.v[v_to], v + from);
+    for (int first = 0; first < kTokens; first += kPiece) {
+      const int token = first + own_token;
+      Element* to_r = &tile.r[row_of(token) + channel];
+      Element* to_k = &tile.k[row_of(token) + channel];
+      Element* to_v = &tile.v[kWidens ? token * N + channel : v_index(token, channel)];
+      if (IsWhole || token < tokens) {
+        const int64_t from = own + first * token_stride;
+        if constexpr (kOutputs) copy16_async(to_r, r + from);
+        copy16_async(to_k, k + from);
+        copy16_async(to_v, v + from);
       } else {
         const float4 zero = {};
-        if (r != nullptr) *reinterpret_cast<float4*>(&tile.r[to]) = zero;
-        *reinterpret_cast<float4*>(&tile.k[to]) = zero;
-        *reinterpret_cast<float4*>(&tile.v[v_to]) = zero;
+        if constexpr (kOutputs) *reinterpret_cast<float4*>(to_r) = zero;
+        *reinterpret_cast<float4*>(to_k) = *reinterpret_cast<float4*>(to_v) = zero;
       }
+    }
+  }
+
+  template <bool kOutputs>
+  __device__ void start_copy(int which, const Element* r, const Element* k, const Element* v, int tokens) const {
+    if (tokens >= kTokens) {
+      copy_tile<kOutputs, true>(which, r, k, v, tokens);
+    } else {
+      copy_tile<kOutputs, false>(which, r, k, v, tokens);
     }
     __pipeline_commit();
   }
@@ -277,7 +290,7 @@ struct Chunked {
   // Through all tokens; y, and r, only with outputs.
   template <bool kOutputs>
   __device__ void run(const Element* r, const Element* k, const Element* v, Element* y, int tokens) {
-    start_copy(0, r, k, v, tokens);
+    start_copy<kOutputs>(0, r, k, v, tokens);
     if constexpr (kOutputs) y += half_column(0) + lane % 4;
     int which = 0;
     for (; tokens > 0; tokens -= kTokens) {
@@ -286,7 +299,7 @@ struct Chunked {
       __syncthreads();  // this tile is there for every thread, and the other one is free
       k += next, v += next;
       if constexpr (kOutputs) r += next;
-      if (tokens > kTokens) start_copy(1 - which, r, k, v, tokens - kTokens);
+      if (tokens > kTokens) start_copy<kOutputs>(1 - which, r, k, v, tokens - kTokens);
       prepare_rows<kOutputs>(which, tokens);
       if constexpr (kOutputs) prepare_scores(which);
       __syncthreads();

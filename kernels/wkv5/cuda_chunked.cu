@@ -7,11 +7,11 @@
 //   that all start from (segment_scan.cuh), wkv5_chunked the outputs. B=1, H=1, T=65536, N=64: 683 of 96 tokens.
 // Moves r, k, v in once by asynchronous copies, a tile of 16 tokens (N=128: 8) while the other is used, and y out once;
 //   with segments k and v twice, and for each segment a state four times: 16 N^2 bytes beside its 6 N elements a token.
-// Limit: instructions. At N=64 a token and head takes two warps 238 each, as compiled for sm_90a: 72 for y, 64 for S'
-//   and 8 of its decay are FMAs of the products, 20 sum up, 43 prepare r', k' and A. That is 119 cycles of a
+// Limit: instructions. At N=64 a token and head takes two warps 229 each, as compiled for sm_90a: 72 for y, 64 for S'
+//   and 8 of its decay are FMAs of the products, 20 sum up, 37 prepare r', k' and A. That is 115 cycles of a
 //   multiprocessor (cuda_serial: 138) and 89 of shared memory; 3 TB/s would take 76 in fp32 and 38 in 16 bits. A
 //   segment's state adds 51. 168 registers and 37 KiB make six blocks of two warps; N=32: twelve of one; N=128: two of
-//   four, in 234.
+//   four, in 226.
 // Supports N of 32, 64 and 128.
 #include <algorithm>
 
