@@ -50,7 +50,7 @@ void Block::start(uint64_t index) {
   coordinates_ = {static_cast<uint32_t>(index % grid_.grid.x), static_cast<uint32_t>(row % grid_.grid.y),
                   static_cast<uint32_t>(row / grid_.grid.y)};
   abort_ = false;
-  shared_.start(grid_.shared_bytes, grid_.shared_granule, warp_count());
+  shared_.start(grid_.shared_bytes, grid_.module->reserved_shared_bytes, grid_.shared_granule, warp_count());
   copies_.start(warp_count());
   barriers_.fill({});
   const uint32_t threads = grid_.block.x * grid_.block.y * grid_.block.z;

@@ -1,6 +1,7 @@
 // What lanes of a warp exchange: shfl, vote, match, redux, elect, activemask.
 #include <fmt/format.h>
 
+#include "harness/emulator/block.hpp"
 #include "harness/emulator/opcodes.hpp"
 #include "harness/emulator/operands.hpp"
 #include "harness/emulator/warp_exchange.hpp"
@@ -23,7 +24,9 @@ bool members_are_here(Context& context, const Op& op, Mask lanes) {
       return fmt::format("a lane is not in its own member mask {:#010x}", members[first_lane(outside)]);
     });
   }
-  return context.warp->gather(context, op, lanes, needed);
+  if (!context.warp->gather(context, op, lanes, needed)) return false;
+  if ((context.warp->live() & ~needed) == 0) context.block->shared().races().exchange(context.warp->index());
+  return true;
 }
 
 // Calls body(the lanes that act together) for each member mask among the lanes.

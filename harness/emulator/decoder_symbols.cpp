@@ -52,13 +52,22 @@ constexpr std::pair<std::string_view, Special> kSpecials[] = {
     {"%gridid", Special::gridid},
     {"%dynamic_smem_size", Special::dynamic_smem_size},
     {"%total_smem_size", Special::total_smem_size},
-    {"%reserved_smem_offset_begin", Special::zero},
-    {"%reserved_smem_offset_end", Special::zero},
+};
+
+constexpr std::pair<std::string_view, uint32_t> kConstants[] = {
+    {"%reserved_smem_offset_begin", 0},
+    {"%reserved_smem_offset_end", kReservedShared},
+    {"%reserved_smem_offset_cap", kReservedShared},
+    {"%reserved_smem_offset_0", 0},
+    {"%reserved_smem_offset_1", kReservedSharedPart},
 };
 
 }  // namespace
 
 std::optional<Source> Decoder::special(std::string_view name, uint32_t bytes) {
+  for (const auto& [constant, value] : kConstants) {
+    if (constant == name) return special_source(Special::zero, 0, bytes, value);
+  }
   const auto* known = std::find_if(std::begin(kSpecials), std::end(kSpecials),
                                    [&](const auto& special) { return special.first == name; });
   if (known == std::end(kSpecials)) return std::nullopt;

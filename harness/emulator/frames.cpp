@@ -125,7 +125,7 @@ uint64_t Warp::special_value(const SpecialRegister& special, const Frame& frame,
     case Special::dynamic_smem_size:
       return grid_->shared_bytes - grid_->dynamic_offset;
     case Special::total_smem_size:
-      return grid_->shared_bytes;
+      return grid_->shared_bytes - grid_->module->reserved_shared_bytes;
     case Special::dynamic_shared:
       return grid_->dynamic_offset;
     case Special::variable:

@@ -20,6 +20,10 @@ class Builder {
     image_->id = next_id++;
     image_->name = std::move(name);
     image_->files = syntax_.files;
+    image_->is_debug = syntax_.is_debug;
+    if (text_.find("%reserved_smem_offset") != std::string_view::npos) {
+      image_->reserved_shared_bytes = image_->common_shared_bytes = kReservedShared;
+    }
   }
 
   std::shared_ptr<const ModuleImage> build() {
@@ -137,7 +141,8 @@ class Builder {
     bool uses_common = false;
     for (size_t i = 0; i < seen.size(); ++i)
       uses_common = uses_common || (seen[i] && image_->functions[i]->uses_common_shared);
-    entry.static_shared_bytes = function.shared_bytes + (uses_common ? image_->common_shared_bytes : 0);
+    const uint32_t common = image_->common_shared_bytes - image_->reserved_shared_bytes;
+    entry.static_shared_bytes = function.shared_bytes + (uses_common ? common : 0);
     entry.local_bytes = function.local_bytes;
     entry.max_block = syntax.max_block;
     entry.required_block = syntax.required_block;

@@ -46,7 +46,7 @@ void Parser::directive() {
       lexer_.fail_at(token.line, "only 64-bit addresses are covered");
   } else if (token.is(".target")) {
     module_.target = lexer_.word();
-    while (lexer_.accept(",")) lexer_.word();
+    while (lexer_.accept(",")) module_.is_debug |= lexer_.word() == "debug";
   } else if (token.is(".file")) {
     file();
   } else if (token.is(".section")) {

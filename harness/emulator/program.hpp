@@ -176,9 +176,12 @@ struct ModuleImage {
   uint64_t id = 0;  // unique in the process
   std::string name;
   std::map<uint32_t, std::string> files;
+  bool is_debug = false;
   std::vector<ModuleVariable> variables;
   std::unordered_map<std::string, uint32_t> variable_index;
-  uint32_t common_shared_bytes = 0;  // of variables outside entries; they come first in every block's shared memory
+  // Where the PTX names %reserved_smem_offset, every block's shared memory starts with what the system reserves.
+  uint32_t reserved_shared_bytes = 0;
+  uint32_t common_shared_bytes = 0;  // these and variables outside entries, which come next
   std::vector<std::unique_ptr<Function>> functions;
   std::unordered_map<std::string, uint32_t> function_index;
   std::vector<Entry> entries;
@@ -192,5 +195,10 @@ inline constexpr uint64_t kLocalWindow = uint64_t{2} << 48;
 inline constexpr uint64_t kParameterWindow = uint64_t{3} << 48;
 inline constexpr uint64_t kFunctionWindow = uint64_t{4} << 48;  // not memory: function addresses, 16 apart
 inline constexpr uint64_t kWindowBytes = uint64_t{1} << 32;
+
+// Shared memory that the system reserves (PTX ISA, %reserved_smem_offset): zero when a block starts. Cooperative groups
+// keep the barriers of groups of several warps in its second part.
+inline constexpr uint32_t kReservedShared = 1024;
+inline constexpr uint32_t kReservedSharedPart = 512;
 
 }  // namespace wkv::emulator

@@ -118,7 +118,7 @@ Races::Conflict Races::after_reads(const Granule& granule, const Access& access)
       return {true, reader, last ? first_lane(granule.read_lanes) : 0, false};
     }
     uint32_t culprit = 0;
-    if (reader == access.warp && last &&
+    if (reader == access.warp && last && granule.exchanges == warp.exchanges &&
         !ordered_lanes(warp, granule.read_lanes, access.lanes, granule.read_clock, &culprit)) {
       return {true, access.warp, culprit, false};
     }
@@ -150,6 +150,7 @@ void Races::record_read(Granule& granule, const Access& access) {
   granule.read_warps = own;
   granule.read_warp = static_cast<uint8_t>(access.warp);
   granule.read_lanes = access.lanes;
+  granule.exchanges = warp.exchanges;
 }
 
 void Races::forget_readers(Granule& granule) {
@@ -170,12 +171,13 @@ Races::Conflict Races::read(uint32_t address, uint32_t bytes, const Access& acce
     if (access.synchronous) continue;
     if (granule.read_clock != now) {
       record_read(granule, access);
-    } else if (granule.read_warp == access.warp) {
+    } else if (granule.read_warp == access.warp && granule.exchanges == warp.exchanges) {
       granule.read_lanes |= access.lanes;
     } else {
       granule.read_warps |= 1u << access.warp;
       granule.read_warp = static_cast<uint8_t>(access.warp);
       granule.read_lanes = access.lanes;
+      granule.exchanges = warp.exchanges;
     }
   }
   return conflict;

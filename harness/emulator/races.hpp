@@ -2,7 +2,8 @@
 // orders them. After FastTrack (Flanagan and Freund, 2009): every warp has a clock that goes on at each
 // synchronisation, and knows up to which clock of each other warp it is ordered behind; each granule of memory keeps
 // who wrote it last and who has read it since (of a warp that others have read after, not which lanes). Lanes of one
-// warp are ordered by bar.warp.sync only, as PTX says.
+// warp are ordered by bar.warp.sync only, as PTX says; but for a write after reads an exchange between all lanes (shfl,
+// vote, match, redux) will do, since a warp's reads are issued before it: NVIDIA's own libraries count on that.
 #pragma once
 
 #include <array>
@@ -25,6 +26,7 @@ class Races {
   void release(uint32_t warp, Clocks& clocks);
   void acquire(uint32_t warp, const Clocks& clocks);
   void sync_lanes(uint32_t warp, Mask lanes);  // bar.warp.sync
+  void exchange(uint32_t warp) { ++warps_[warp].exchanges; }
 
   struct Access {
     uint32_t warp;
@@ -45,6 +47,7 @@ class Races {
     uint32_t write_clock = 0, read_clock = 0;
     uint32_t read_warps = 0;  // a bit for each that has read at read_clock, its own; mostly the clocks are the same
     Mask read_lanes = 0;      // of the last of them
+    uint16_t exchanges = 0;   // of that warp until then
     uint16_t readers = 0;     // index + 1 of a table of clocks, where others that are not ordered have read
     uint8_t read_warp = 0;    // the last
     uint8_t write_warp = 0, write_lane = 0;
@@ -53,6 +56,7 @@ class Races {
   struct Warp {
     Clocks seen{};           // its own is its present clock
     uint32_t all_lanes = 0;  // the clock after the last synchronisation of all lanes
+    uint16_t exchanges = 0;  // between all its lanes
     uint32_t floor = 0;      // every lane of the warp is ordered behind what any warp did up to this clock
     std::array<Clocks, kLanes> pairs{};
     bool has_pairs = false;

@@ -27,10 +27,11 @@ void for_each_place(const Accesses& accesses, const Body& body) {
 
 }  // namespace
 
-void SharedMemory::start(uint32_t bytes, uint32_t granule, uint32_t warps) {
+void SharedMemory::start(uint32_t bytes, uint32_t zeroed, uint32_t granule, uint32_t warps) {
   size_ = bytes;
   data_.assign(bytes, std::byte{0});
   state_.assign(bytes, kUnwritten);
+  std::fill_n(state_.begin(), zeroed, kWritten);
   races_.start(bytes, granule, warps);
   synchronous_.fill(0);
 }

@@ -12,7 +12,8 @@ namespace wkv::emulator {
 
 class SharedMemory {
  public:
-  void start(uint32_t bytes, uint32_t granule, uint32_t warps);
+  // Of all bytes the first `zeroed` ones are written, with zeros.
+  void start(uint32_t bytes, uint32_t zeroed, uint32_t granule, uint32_t warps);
 
   Races& races() { return races_; }
   uint32_t size() const { return size_; }

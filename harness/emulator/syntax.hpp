@@ -102,7 +102,8 @@ struct Function {
 };
 
 struct Module {
-  std::string target;  // "sm_80"
+  std::string target;     // "sm_80"
+  bool is_debug = false;  // as nvcc -G makes it
   std::map<uint32_t, std::string> files;
   std::vector<Variable> variables;  // global, const and shared ones outside functions
   std::vector<Function> functions;  // a declaration is dropped where there is a definition

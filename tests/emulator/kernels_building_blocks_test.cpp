@@ -91,6 +91,21 @@ TEST_CASE("kernels: cooperative groups' tiles") {
   });
 }
 
+TEST_CASE("kernels: cooperative groups' tiles of several warps") {
+  for_each_architecture("cooperative_groups", [](const auto& module) {
+    const std::vector<int> in = small_integers(256, 1000);
+    Device device;
+    const uint64_t at = device.put(in), sum64 = device.room_for<int>(256), max128 = device.room_for<int>(256);
+    device.run(module, "wide_tiles", 1, 256, at, sum64, max128);
+    const auto sums = device.get<int>(sum64, 256), maxima = device.get<int>(max128, 256);
+    for (size_t i = 0; i < 256; ++i) {
+      const auto tile = [&](size_t width) { return in.begin() + static_cast<ptrdiff_t>(i / width * width); };
+      CHECK(sums[i] == std::accumulate(tile(64), tile(64) + 64, 64 * 2));
+      CHECK(maxima[i] == *std::max_element(tile(128), tile(128) + 128));
+    }
+  });
+}
+
 TEST_CASE("kernels: coalesced groups, shuffled sums and votes") {
   for_each_architecture("cooperative_groups", [](const auto& module) {
     const std::vector<int> in = small_integers(250, 7);

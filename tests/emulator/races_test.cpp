@@ -73,6 +73,16 @@ TEST_CASE("lanes of a warp need bar.warp.sync between them, and a shuffle is non
   CHECK(run_clean(kernel("1", start + "  bar.warp.sync 0xffffffff;\n" + read), 32)[6] == 7);
 }
 
+TEST_CASE("an exchange between all lanes of a warp orders its reads before a later write, between some does not") {
+  const std::string read = "  ld.shared.u32 %r5, [%r3];\n", write = "  st.shared.u32 [%r2], 7;";
+  only_race(kernel("1", read + write + "  // BUG"), 32);
+  run_clean(kernel("1", read + "  shfl.sync.idx.b32 %r6, %r5, 0, 31, -1;\n" + write), 32);
+  run_clean(kernel("1", read + "  redux.sync.add.u32 %r6, %r5, -1;\n" + write), 64);
+  only_race(kernel("1", "  shfl.sync.idx.b32 %r6, %r0, 0, 31, -1;\n" + read + write + "  // BUG"), 32);
+  const std::string some = "  setp.lt.u32 %p14, %r0, 16;\n  @%p14 shfl.sync.idx.b32 %r6, %r5, 0, 31, 0xffff;\n";
+  only_race(kernel("1", read + some + write + "  // BUG"), 32);
+}
+
 TEST_CASE("a barrier of a tile of lanes orders that tile only") {
   const std::string sync = R"(
   and.b32 %r6, %r0, 16;

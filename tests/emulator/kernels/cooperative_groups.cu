@@ -53,3 +53,14 @@ extern "C" __global__ void votes(const int* in, unsigned* out) {
   result ^= warp.match_all(value / 64, all_same);
   out[threadIdx.x] = result + (all_same ? 1 : 0) + __reduce_xor_sync(0xffffffffu, value) + __activemask();
 }
+
+// Tiles of several warps, which meet in shared memory that the system reserves.
+extern "C" __global__ void wide_tiles(const int* in, int* sum64, int* max128) {
+  const cg::thread_block block = cg::this_thread_block();
+  const auto tile64 = cg::tiled_partition<64>(block);
+  const auto tile128 = cg::tiled_partition<128>(block);
+  const unsigned at = block.thread_rank();
+  for (int round = 0; round < 3; ++round) sum64[at] = cg::reduce(tile64, in[at] + round, cg::plus<int>());
+  tile128.sync();
+  max128[at] = cg::reduce(tile128, in[at], cg::greater<int>());
+}
