@@ -46,5 +46,5 @@ function(add_driver_of_tests target source)
   target_include_directories(driver_of_tests SYSTEM PRIVATE ${bin}/../include)
   target_link_libraries(driver_of_tests PRIVATE harness)
   add_dependencies(${target} driver_of_tests)
-  set_target_properties(${target} PROPERTIES BUILD_RPATH $ORIGIN)  # where the tests look for it
+  target_compile_definitions(${target} PRIVATE WKV_DRIVER_OF_TESTS="$<TARGET_FILE:driver_of_tests>")
 endfunction()

@@ -12,7 +12,7 @@
 namespace wkv {
 namespace {
 
-constexpr const char* kDriverOfTests = "libdriver_of_tests.so";  // driver_of_tests.cpp
+constexpr const char* kDriverOfTests = WKV_DRIVER_OF_TESTS;  // built from driver_of_tests.cpp
 
 template <class Element>
 std::span<const std::byte> bytes_of(const std::vector<Element>& values) {
