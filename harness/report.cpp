@@ -202,7 +202,7 @@ std::string list_text(const std::vector<const Operator*>& operators, const Probl
       for (const DType dtype : variant->dtypes) dtypes.push_back(name_of(dtype));
       const auto reason = unsupported(*variant, problem);
       table.add({"", variant->name, std::string(name_of(variant->device)), fmt::format("{}", fmt::join(dtypes, ",")),
-                 std::string(name_of(variant->products)),
+                 std::string(variant->products ? name_of(*variant->products) : "as stored"),
                  reason                               ? "no: " + *reason
                  : variant->device == DeviceKind::cpu ? "yes"
                                                       : "yes, emulated"});

@@ -49,7 +49,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
                     .device = std::string(name_of(device_kind(settings))),
                     .mode = std::string(name_of(problem.mode)),
                     .dtype = std::string(name_of(problem.dtype)),
-                    .products = std::string(name_of(cell.variant->products)),
+                    .products = std::string(name_of(products(*cell.variant, problem))),
                     .B = problem.B,
                     .T = problem.T,
                     .H = problem.H,
@@ -65,7 +65,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
                     .extra_bytes = extra,
                     .memory_bytes = sets_bytes + extra};
   if (const auto ceilings = settings.ceilings.find(cell.threads); ceilings != settings.ceilings.end()) {
-    result.floor_ns = 1e9 * floor_seconds(ceilings->second, cost, cell.variant->products, sets_bytes);
+    result.floor_ns = 1e9 * floor_seconds(ceilings->second, cost, products(*cell.variant, problem), sets_bytes);
   }
   return result;
 }

@@ -138,7 +138,7 @@ void Verifier::check_memory(const TensorSet& set, const std::string& changed_inp
 void Verifier::compare_outputs(int set) {
   const TensorSet& tensors = workload_.set(set);
   const auto& slices = workload_.sample().slices;
-  const DType products = runner_.variant().products;
+  const DType products = wkv::products(runner_.variant(), workload_.problem());
   const Comparison computed = compare(tensors, slices, workload_.expected(set, executor_), products, "the reference");
   if (result.passed()) result.failure = computed.failure;
   result.error = std::max(result.error, computed.error);
