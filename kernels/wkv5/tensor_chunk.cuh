@@ -44,6 +44,8 @@ struct alignas(16) TensorChunkMemory {
   static constexpr int kStages = kWide ? 3 : 4;
   static constexpr int kRowPitch = N + Tile::kRowPad, kColumnPitch = N + Tile::kColumnPad;
   static constexpr int kArrivalPitch = N + (kWide ? 4 : 8);
+  static constexpr int kLevelGap =
+      32;  // elements: at N=32 half a warp stores a row of one level, half one of the other
   static constexpr int kDiagonals = N == 128 ? 2 : 1;  // warps that share a quarter
 
   // As they arrive; v by column_of(token).
@@ -56,6 +58,7 @@ struct alignas(16) TensorChunkMemory {
     Factor r[kTensorChunk][kRowPitch];         // r_p w^p, by row_of(p)
     Factor k[kTensorChunk][kColumnPitch];      // k_q w^(L-1-q), by column_of(q)
     Factor r_levels[kTensorChunk][kRowPitch];  // r_p w^(p%4) of quarters 1 and 3; r_p w^(p-8) of the second half
+    Factor gap[kLevelGap];
     Factor k_levels[kTensorChunk][kRowPitch];  // k_q w^(3-q%4) of quarters 0 and 2; k_q w^(7-q) of the first half
     float diagonal[kDiagonals][kTensorChunk][kQuarter];  // A inside a quarter, by p, as one or two sums
   } factors[2];
@@ -86,16 +89,27 @@ struct TensorChunks {
   float2 w[kQuarter - 1] = {};  // w, w^2, w^3 of the two channels
   float2 before, after;         // w^(4 quarter), w^(4 (3 - quarter))
   float2 second_decay, bonus;   // w^4 in the outer quarters, 1 in the inner ones; u
-  // Rows of the levels, r's and then k's: 16 of each.
-  int first_level = quarter == 0 ? 16 : quarter == 1 ? 0 : quarter == 2 ? 8 : 4;
-  int second_level = quarter == 0 ? 24 : quarter == 1 ? 28 : quarter == 2 ? 20 : 12;
+  int first_level = level_place(quarter == 0 ? 16 : quarter == 1 ? 0 : quarter == 2 ? 8 : 4);
+  int second_level = level_place(quarter == 0 ? 24 : quarter == 1 ? 28 : quarter == 2 ? 20 : 12);
+
+  // Of the lane's channels in a row of the levels, r's rows being 0 to 15 and k's 16 to 31, from r's first element.
+  __device__ int level_place(int row) const {
+    return row * Memory::kRowPitch + (row < kTensorChunk ? 0 : Memory::kLevelGap) + channel;
+  }
 
   static __device__ float2 times(float2 a, float2 b) { return {a.x * b.x, a.y * b.y}; }
 
   // The powers of w that a block needs. `tail` is the number of tokens of the last chunk, if it is not a whole one.
   __device__ void prepare_decay(const float* w_of_head, const float* u_of_head, int tail) {
-    const float2 decay = load2(w_of_head + channel);
-    bonus = u_of_head == nullptr ? float2{} : load2(u_of_head + channel);
+    // Each is read once, and handed around where the decay over a chunk will be.
+    const int i = threadIdx.x % N;
+    const float* from = threadIdx.x < N ? w_of_head : u_of_head;
+    shared.gain[threadIdx.x / N][i] = from == nullptr ? 0 : from[i];
+    __syncthreads();
+    const float own_decay = shared.gain[0][i];
+    const float2 decay = load2(&shared.gain[0][channel]);
+    bonus = load2(&shared.gain[1][channel]);
+    __syncthreads();
     double x = 1, y = 1;
     for (int n = 0; n <= kQuarter * 3; ++n, x *= decay.x, y *= decay.y) {
       const float2 power{static_cast<float>(x), static_cast<float>(y)};
@@ -104,17 +118,14 @@ struct TensorChunks {
       if (n == kQuarter * quarter) before = power;
       if (n == kQuarter * (3 - quarter)) after = power;
     }
-    if (threadIdx.x < N) {
-      for (int which = 0; which < 2; ++which) {
-        const Decay whole = decay_over(which == 0 ? kTensorChunk : tail, w_of_head[threadIdx.x]);
-        shared.keep[which][threadIdx.x] = whole.keep;
-        shared.gain[which][threadIdx.x] = Memory::kWide ? whole.gain : decayed(1, whole);
-      }
-    }
+    const int which = threadIdx.x / N;
+    const Decay over = decay_over(which == 0 ? kTensorChunk : tail, own_decay);
+    shared.keep[which][i] = over.keep;
+    shared.gain[which][i] = Memory::kWide ? over.gain : decayed(1, over);
     // What lies above the diagonal stays zero.
-    for (int i = threadIdx.x; i < 2 * Memory::kDiagonals * kTensorChunk * kQuarter; i += kThreads) {
-      constexpr int kFloats = Memory::kDiagonals * kTensorChunk * kQuarter;
-      (&shared.factors[i / kFloats].diagonal[0][0][0])[i % kFloats] = 0;
+    constexpr int kFloats = Memory::kDiagonals * kTensorChunk * kQuarter;
+    for (int n = threadIdx.x; n < 2 * kFloats; n += kThreads) {
+      (&shared.factors[n / kFloats].diagonal[0][0][0])[n % kFloats] = 0;
     }
   }
 
@@ -190,8 +201,9 @@ struct TensorChunks {
       for (int i = 0; i < kQuarter; ++i) {
         r[i] = decayed_few(r[i], i);
         store2(times(r[i], before), &to.r[row_of(first) + i][channel]);
-        store2(quarter == 0 ? k[i] : r[i], &levels(to, first_level + i));
-        store2(times(quarter == 3 ? r[i] : k[i], second_decay), &levels(to, second_level + i));
+        store2(quarter == 0 ? k[i] : r[i], &to.r_levels[0][0] + first_level + i * Memory::kRowPitch);
+        store2(times(quarter == 3 ? r[i] : k[i], second_decay),
+               &to.r_levels[0][0] + second_level + i * Memory::kRowPitch);
       }
     }
   }
@@ -207,11 +219,6 @@ struct TensorChunks {
              &to.k[column_of(quarter * kQuarter) + i][channel]);
       if (i < left) decay_more();
     }
-  }
-
-  // The lane's place in a row of both levels, numbered r's first.
-  __device__ Factor& levels(Factors& to, int row) const {
-    return (&to.r_levels[0][0])[row * Memory::kRowPitch + channel];
   }
 
   // x w^n for n < 4.
