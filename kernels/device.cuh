@@ -50,7 +50,11 @@ inline __device__ void store(float value, __nv_bfloat16* to) { *to = __float2bfl
 inline __device__ void store(float value, __half* to) { *to = __float2half_rn(value); }
 
 // Two neighbouring elements in one store; rounds to nearest even.
-inline __device__ void store2(float2 value, float* to) { *reinterpret_cast<float2*>(to) = value; }
+inline __device__ void store2(float2 value, float* to) {
+  unsigned long long pair;  // as one value, which the compiler cannot take apart
+  asm("mov.b64 %0, {%1, %2};" : "=l"(pair) : "f"(value.x), "f"(value.y));
+  *reinterpret_cast<unsigned long long*>(to) = pair;
+}
 inline __device__ void store2(float2 value, __nv_bfloat16* to) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __float22bfloat162_rn(value);
 }

@@ -40,7 +40,7 @@ TEST_CASE("bf16_dot: with the dot product in software it agrees with the referen
     check_agrees({.T = T, .H = 2, .N = 64, .dtype = dtype}, inputs);
   }
   for (const int64_t N : {8, 16, 32, 48, 128}) check_agrees({.B = 2, .T = 37, .H = 1, .N = N, .dtype = dtype}, inputs);
-  check_agrees({.B = 2, .T = 9, .H = 3, .N = 64, .dtype = dtype, .mode = Mode::decode}, inputs);
+  check_agrees({.B = 2, .T = 9, .H = 3, .N = 64, .mode = Mode::decode, .dtype = dtype}, inputs);
   check_agrees({.T = 1037, .H = 1, .N = 32, .dtype = dtype}, inputs);  // in segments on three threads
 }
 
