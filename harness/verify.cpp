@@ -119,7 +119,7 @@ void Verifier::inspect(int set, double run_seconds) {
   // there is time to wait and see what becomes of it. One whose outputs are all right can only spoil them.
   const double patience = result.passed() && !unfinished ? std::clamp(run_seconds, 2e-4, 0.05) : 0.25;
   std::this_thread::sleep_until(returned + std::chrono::duration_cast<Clock::duration>(Seconds(patience)));
-  runner_.download(set);
+  runner_.download_outputs(set);
   if (output_checksums(tensors) != checksums || (unfinished && !poison_at_a_glance(tensors))) {
     result.failure = "goes on working after it returned: outputs changed later";
   }

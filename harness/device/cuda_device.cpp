@@ -15,9 +15,13 @@ namespace {
 cuda::Address number(const std::byte* address) { return reinterpret_cast<cuda::Address>(address); }
 
 cuda::DeviceId device_at(const cuda::Driver& driver, int index) {
-  driver.init(0);
   int count = 0;
-  driver.device_count(&count);
+  try {
+    driver.init(0);
+    driver.device_count(&count);
+  } catch (const DeviceError& error) {
+    throw DeviceError(fmt::format("no GPU: {}", error.what()));
+  }
   if (index >= count) throw DeviceError(fmt::format("no GPU number {}: NVIDIA's driver knows {}", index, count));
   cuda::DeviceId device = 0;
   driver.device(&device, index);
@@ -33,7 +37,10 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
   std::array<char, 256> name{};
   driver.device_name(name.data(), static_cast<int>(name.size()), device);
   DeviceProperties properties;
+  int version = 0;  // 1000 major + 10 minor
+  driver.version(&version);
   properties.name = name.data();
+  properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.library.file());
   properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
   properties.multiprocessors = attribute(cuda::kMultiprocessors);
   driver.device_memory(&properties.memory_bytes, device);

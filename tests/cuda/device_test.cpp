@@ -118,12 +118,13 @@ TEST_CASE("device: only a __global__ function can be launched") {
 
 TEST_CASE("device: a real device has time and properties, the emulated one has no time") {
   CudaDevice device(0, kDriverOfTests);
-  CHECK(device.properties().name == "GPU of the tests");
+  CHECK(device.properties().name == "emulated GPU of the tests");
   CHECK(device.properties().architecture == 90);
   CHECK(device.properties().multiprocessors == 2);
   CHECK(device.properties().l2_bytes == 4096);
-  CHECK(device.properties().memory_bytes == size_t{1} << 20);
+  CHECK(device.properties().memory_bytes == size_t{16} << 20);
   CHECK(device.properties().clock_hz == 1.5e9);
+  CHECK(device.properties().driver == std::string("CUDA 13.0, ") + kDriverOfTests);
   CHECK_FALSE(device.properties().emulated);
   // Its clock ticks a millisecond with every kernel and ten with every fill.
   device.flush_l2();
@@ -141,7 +142,7 @@ TEST_CASE("device: a real device has time and properties, the emulated one has n
 TEST_CASE("device: errors of the driver name the call") {
   CHECK_THROWS_WITH(CudaDevice(1, kDriverOfTests), "no GPU number 1: NVIDIA's driver knows 1");
   CudaDevice device(0, kDriverOfTests);
-  CHECK_THROWS_AS(device.allocate(size_t{1} << 21, "too much"), std::bad_alloc);
+  CHECK_THROWS_AS(device.allocate(size_t{17} << 20, "too much"), std::bad_alloc);
   CHECK_THROWS_WITH(device.fill(reinterpret_cast<std::byte*>(64), std::byte{0}, 1),
                     "cuMemsetD8_v2 failed: CUDA_ERROR_INVALID_VALUE (1): invalid argument");
   const DeviceMemory memory = device.allocate(4, "values");

@@ -26,7 +26,7 @@ struct CUevent_st {
 
 namespace {
 
-constexpr size_t kMemoryBytes = size_t{1} << 20;
+constexpr size_t kMemoryBytes = size_t{16} << 20;
 
 wkv::emulator::Memory memory;
 std::vector<std::unique_ptr<CUfunc_st>> functions;
@@ -70,6 +70,11 @@ CUresult cuGetErrorString(CUresult error, const char** text) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuDriverGetVersion(int* version) {
+  *version = 13000;
+  return CUDA_SUCCESS;
+}
+
 CUresult cuDeviceGetCount(int* count) {
   *count = 1;
   return initialised ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
@@ -81,7 +86,7 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 }
 
 CUresult cuDeviceGetName(char* name, int bytes, CUdevice) {
-  std::strncpy(name, "GPU of the tests", static_cast<size_t>(bytes));
+  std::strncpy(name, "emulated GPU of the tests", static_cast<size_t>(bytes));
   return CUDA_SUCCESS;
 }
 
