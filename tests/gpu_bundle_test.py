@@ -155,7 +155,7 @@ class Real(Bundle):
         self.assertIn("timed", text)
 
     def test_what_does_not_fit_the_memory_fails_and_the_rest_is_done(self):
-        code, text = self.emulated(plan=f"large 1 {SMALL} --seq 3,60000\nsmall 1 {SMALL} --seq 4")
+        code, text = self.emulated(plan=f"large 1 {SMALL} --seq 3,60000 --cell-seconds 1000\nsmall 1 {SMALL} --seq 4")
         self.assertEqual(code, 1, text)
         self.assertRegex(text, r"\n  large: .* T=60000: out of memory")
         self.assertIn("timed", {c["status"] for c in self.result("large")["benchmarks"]})
