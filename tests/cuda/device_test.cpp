@@ -44,9 +44,16 @@ std::unique_ptr<Device> device_named(const std::string& name) {
   return std::make_unique<CudaDevice>(0, kDriverOfTests);
 }
 
+// Of the tests' driver, while the object lives.
+struct CudaVersion {
+  explicit CudaVersion(const char* version) { setenv("DRIVER_OF_TESTS_CUDA", version, 1); }
+  ~CudaVersion() { unsetenv("DRIVER_OF_TESTS_CUDA"); }
+};
+
 TEST_CASE("device: kernels get their arguments, memory and results come and go") {
-  const std::string name = GENERATE("emulated sm_90", "emulated sm_80", "driver");
+  const std::string name = GENERATE("emulated sm_90", "emulated sm_80", "driver", "driver of CUDA 12");
   CAPTURE(name);
+  const CudaVersion version(name == "driver of CUDA 12" ? "12000" : "13000");
   const auto device = device_named(name);
 
   SECTION("arguments of every size") {
@@ -93,8 +100,8 @@ TEST_CASE("device: kernels get their arguments, memory and results come and go")
     CHECK(attributes.registers > 0);
     CHECK(attributes.local_bytes == 0);
     CHECK(attributes.static_shared_bytes == 0);
-    REQUIRE(attributes.spills.has_value());
-    CHECK(attributes.spills->store_bytes == 0);
+    CHECK(attributes.spills.has_value() == (name != "driver of CUDA 12"));  // which compiled it itself
+    if (attributes.spills) CHECK(attributes.spills->store_bytes == 0);
   }
   SECTION("scratch memory is kept and its peak known") {
     CHECK(device->peak_scratch_bytes() == 0);
