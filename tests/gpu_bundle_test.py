@@ -148,6 +148,19 @@ class Real(Bundle):
             timed = [cell for cell in benchmarks if cell["status"] == "timed"]
             self.assertEqual(timed, [c for c in self.result(part)["benchmarks"] if c["status"] == "timed"])
 
+    def test_every_part_of_its_plan_is_a_command(self):
+        parts = [line.split() for line in (self.folder / "plan").read_text().splitlines()
+                 if line and not line.startswith("#")]
+        self.assertGreater(len(parts), 5)
+        for name, share, *arguments in parts:
+            self.assertGreater(int(share), 0)
+            done = subprocess.run([PROGRAM, "--device", "cuda", *arguments, "--run-seconds", "1e-9", "--memory", "1T",
+                                   "--out", self.home / f"{name}.json"], capture_output=True, text=True,
+                                  env={"WKV_CUDA_DRIVER": str(DRIVER)})
+            self.assertEqual(done.returncode, 0, done.stderr)
+            reasons = {c["reason"] for c in json.loads((self.home / f"{name}.json").read_text())["benchmarks"]}
+            self.assertTrue(any("no time left" in reason for reason in reasons), f"{name}: {reasons}")
+
     def test_with_its_own_c_library(self):
         code, text = self.emulated(plan=f"timed 1 {SMALL} --seq 3", WKV_GLIBC="own")
         self.assertEqual(code, 0, text)
