@@ -38,6 +38,7 @@ for ((i = 1; i <= $#; ++i)); do
       "  cuda_lost cuda f32" "  cuda_wrong cuda f32"; exit 0 ;;
     --out | --resume) out=${!j} ;;
     --variant) variant=${!j} ;;
+    --sampled) for k in {1..200}; do [ -s "$HOME/sampler" ] && break; sleep 0.05; done ;;
     --wait) touch "$HOME/waiting"; trap 'exit 130' INT; for k in {1..100}; do sleep 0.1; done ;;
   esac
 done
@@ -210,6 +211,26 @@ class AroundStandIn(Bundle):
         calls = (self.home / "calls").read_text()
         self.assertEqual(calls.count("--variant cuda_crash"), 1)
         self.assertIn(f"--resume {self.out}/timed.json --keep-failed", calls)
+
+    def test_the_machine_is_described_and_its_clocks_sampled_for_as_long_as_it_runs(self):
+        tools = self.home / "tools"
+        tools.mkdir()
+        (tools / "nvidia-smi").write_text("""#!/bin/bash
+[[ " $* " == *" -l "* ]] || { echo "called with: $*"; exit; }
+echo $$ > "$HOME/sampler"
+exec sleep 100
+""")
+        (tools / "nvidia-smi").chmod(0o755)
+        code, text = self.execute(plan="only 1 --sampled", PATH=f"{tools}:/usr/bin:/bin")
+        self.assertEqual(code, 0, text)
+        self.assertIn("called with: -q -d CLOCK", (self.out / "machine.txt").read_text())
+        self.assertTrue((self.out / "clocks.csv").exists())
+        sampler = int((self.home / "sampler").read_text())
+        for _ in range(100):
+            if not Path(f"/proc/{sampler}").exists():
+                break
+            time.sleep(0.05)
+        self.assertFalse(Path(f"/proc/{sampler}").exists())
 
     def test_an_interruption_ends_it_after_the_part(self):
         process = self.start(plan="first 1 --wait\nsecond 1 --seq 4")

@@ -2,7 +2,9 @@
 # lib/ holds the libraries that the program needs beside those of the C library, which are in glibc/ for machines whose
 # own are older. Debian has the libraries in lib/ as shared ones only.
 cmake_minimum_required(VERSION 3.25)
-if(EXISTS "${FOLDER}" AND NOT EXISTS "${FOLDER}/bin/bench_wkv")
+file(GLOB there "${FOLDER}" "${FOLDER}/*")
+list(LENGTH there files)
+if(files GREATER 1 AND NOT EXISTS "${FOLDER}/bin/bench_wkv")
   message(FATAL_ERROR "${FOLDER} exists and is no bundle")
 endif()
 file(REMOVE_RECURSE "${FOLDER}/bin" "${FOLDER}/lib" "${FOLDER}/glibc")
