@@ -13,7 +13,9 @@
 namespace wkv {
 namespace {
 
-constexpr int kNvccVersion = 13000;  // CUDA 13: machine code within a major version needs no newer driver
+constexpr int kNvccVersion = 13000;     // CUDA 13: machine code within a major version needs no newer driver
+constexpr int kLeastDriver = 12000;     // ptx_for_cuda_12
+constexpr int kLeastArchitecture = 80;  // the oldest that there is PTX for
 
 cuda::Address number(const std::byte* address) { return reinterpret_cast<cuda::Address>(address); }
 
@@ -56,10 +58,18 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
   driver.device_name(name.data(), static_cast<int>(name.size()), device);
   DeviceProperties properties;
   const int version = version_of(driver);
+  if (version < kLeastDriver) {
+    throw DeviceError(fmt::format("NVIDIA's driver is too old: it knows CUDA {}.{}, and 12.0 is needed", version / 1000,
+                                  version % 1000 / 10));
+  }
   properties.name = name.data();
   properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.library.file());
   properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
   properties.multiprocessors = attribute(cuda::kMultiprocessors);
+  if (properties.architecture < kLeastArchitecture) {
+    throw DeviceError(fmt::format("{} has compute capability {:.1f}, and 8.0 is needed", properties.name,
+                                  properties.architecture / 10.0));
+  }
   driver.device_memory(&properties.memory_bytes, device);
   properties.l2_bytes = static_cast<size_t>(attribute(cuda::kL2Bytes));
   properties.clock_hz = 1e3 * attribute(cuda::kClockRate);

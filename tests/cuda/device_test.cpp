@@ -148,6 +148,11 @@ TEST_CASE("device: a real device has time and properties, the emulated one has n
 
 TEST_CASE("device: errors of the driver name the call") {
   CHECK_THROWS_WITH(CudaDevice(1, kDriverOfTests), "no GPU number 1: NVIDIA's driver knows 1");
+  {
+    const CudaVersion old("11080");
+    CHECK_THROWS_WITH(CudaDevice(0, kDriverOfTests),
+                      "NVIDIA's driver is too old: it knows CUDA 11.8, and 12.0 is needed");
+  }
   CudaDevice device(0, kDriverOfTests);
   CHECK_THROWS_AS(device.allocate(size_t{17} << 20, "too much"), std::bad_alloc);
   CHECK_THROWS_WITH(device.fill(reinterpret_cast<std::byte*>(64), std::byte{0}, 1),
