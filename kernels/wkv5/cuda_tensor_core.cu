@@ -1,4 +1,18 @@
-// wkv5 cuda_tensor_core: chunks of L = 16 tokens as products of tiles on mma.sync (tensor_chunk.cuh).
+// wkv5 cuda_tensor_core: chunks of L = 16 tokens as products on mma.sync, y = r' S + A v and S' = w^L S + k'^T v, with
+//   no power of w that could overflow (tensor_chunk.cuh). bf16 sequences: factors in bf16; f16: in tf32, which has
+//   fp32's range; f32: in two parts of tf32, three products for one. Sums and the state are fp32; r', k', A and, for y,
+//   the state are rounded to be factors.
+// A block of 2 N threads owns a (b, h); a warp 16 value channels j, of the state N rows i in N/2 registers a lane,
+//   which are factors as they lie. All warps make r', k' and A inside quarters, one chunk ahead and with one barrier a
+//   chunk; each makes the rest of A for itself. Where (b, h) give a scheduler less than a warp, time is cut into
+//   segments (segments.cuh), so that four blocks (N=64) are on each multiprocessor: B=1, H=64, T=4096: 8 of 512 tokens.
+// Moves r, k, v in once by asynchronous copies, two chunks ahead (f32: one), and y out once in whole sectors; with
+//   segments k and v twice, and for each segment a state four times.
+// Limit: bandwidth, as counted. At N=64 in bf16 a token and head is 512 bytes, 40 cycles of one of 132 multiprocessors
+//   at 3 TB/s. A warp's chunk takes 440 instructions as compiled for sm_90a, 28 cycles a token of four schedulers; 133
+//   wavefronts of shared memory, 33; 26 mma of 2048 multiply-adds, 13 at 1024 a cycle. 117 registers and 51 KiB make
+//   four blocks, 48 KiB of copies under way. f16 takes 52 mma of half the size and twice the wavefronts; f32, with 156,
+//   is limited by them. N=32: eight blocks of two warps; N=128: two of eight.
 // Supports N of 32, 64 and 128.
 #include "harness/variant.hpp"
 #include "kernels/wkv5/segments.cuh"

@@ -8,7 +8,7 @@ TEST_CASE("wkv5 in segments: heads that fill the device are done in one pass") {
   const auto variant = GENERATE("cuda_chunked", "cuda_tensor_core");
   CAPTURE(variant);
   const auto passes = [&](int64_t heads) {
-    const Problem problem{.B = 1, .T = 4096, .H = heads, .N = 64};
+    const Problem problem{.B = 1, .T = 4096, .H = heads, .N = 64, .dtype = DType::bf16};
     return extra_bytes(wkv5_variant(variant), problem, 1) == 0 ? 1 : 2;
   };
   CHECK(passes(263) == 2);  // 526 warps for the 528 schedulers of 132 multiprocessors
