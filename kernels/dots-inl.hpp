@@ -7,10 +7,6 @@
 #define WKV_KERNELS_DOTS_INL_HPP
 #endif
 
-#include <hwy/cache_control.h>
-
-#include <algorithm>
-
 #include "kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,11 +15,9 @@ namespace wkv::kernels::HWY_NAMESPACE {
 // Sums of a tile that stay in registers, beside the operands.
 inline constexpr int kDotSums = kManyRegisters ? 24 : 12;
 
-// sums[token * kRows + row], for K products each. Touches the lines of `ahead`, K floats for each row, for a later
-// tile.
+// sums[token * kRows + row], for K products each.
 template <int kRows, int kTokens>
-HWY_NOINLINE void dot_tile(int64_t K, const float* const (&w)[kRows], const float* const (&x)[kTokens],
-                           const float* const (&ahead)[kRows], float* sums) {
+HWY_NOINLINE void dot_tile(int64_t K, const float* const (&w)[kRows], const float* const (&x)[kTokens], float* sums) {
   constexpr int kSums = kRows * kTokens, kGroups = (kSums + 3) / 4;
   Vec sum[4 * kGroups];
   for (Vec& each : sum) each = zero();
@@ -33,7 +27,6 @@ HWY_NOINLINE void dot_tile(int64_t K, const float* const (&w)[kRows], const floa
     for (int t = 0; t < kTokens; ++t) token[t] = load_vec(x[t] + k);
     for (int r = 0; r < kRows; ++r) {
       const Vec row = load_vec(w[r] + k);
-      hwy::Prefetch(ahead[r] + k);
       for (int t = 0; t < kTokens; ++t) sum[t * kRows + r] = hn::MulAdd(row, token[t], sum[t * kRows + r]);
     }
   }
@@ -76,8 +69,8 @@ struct GateProducts {
     if (tokens == 1) {  // chains of additions as many as registers allow, from more than one channel
       constexpr int kChannels = 2;
       int64_t channel = first;
-      for (; channel + kChannels <= last; channel += kChannels) tile<kChannels, 1>(channel, last, 0, x_of);
-      for (; channel < last; ++channel) tile<1, 1>(channel, last, 0, x_of);
+      for (; channel + kChannels <= last; channel += kChannels) tile<kChannels, 1>(channel, 0, x_of);
+      for (; channel < last; ++channel) tile<1, 1>(channel, 0, x_of);
       return;
     }
     // Equal parts rather than whole tiles and a rest.
@@ -85,29 +78,29 @@ struct GateProducts {
     for (int64_t channel = first; channel < last; ++channel) {
       for (int64_t part = 0; part < parts; ++part) {
         const int64_t from = part * tokens / parts, to = (part + 1) * tokens / parts;
-        tile_of<kTokensOfTile>(to - from, channel, last, from, x_of);
+        tile_of<kTokensOfTile>(to - from, channel, from, x_of);
       }
     }
   }
 
  private:
   template <int kTokens, class TokenAt>
-  void tile_of(int64_t tokens, int64_t channel, int64_t last, int64_t from, const TokenAt& x_of) const {
+  void tile_of(int64_t tokens, int64_t channel, int64_t from, const TokenAt& x_of) const {
     if (tokens == kTokens) {
-      tile<1, kTokens>(channel, last, from, x_of);
+      tile<1, kTokens>(channel, from, x_of);
     } else if constexpr (kTokens > 1) {
-      tile_of<kTokens - 1>(tokens, channel, last, from, x_of);
+      tile_of<kTokens - 1>(tokens, channel, from, x_of);
     }
   }
 
   template <int kChannels, int kTokens, class TokenAt>
-  void tile(int64_t channel, int64_t last, int64_t from, const TokenAt& x_of) const {
+  void tile(int64_t channel, int64_t from, const TokenAt& x_of) const {
     using Rows = GateRows<kGates, kChannels>;
-    const Rows rows(weights, C, channel), next(weights, C, std::min(channel + kChannels, last - kChannels));
+    const Rows rows(weights, C, channel);
     const float* x[kTokens];
     for (int t = 0; t < kTokens; ++t) x[t] = x_of(from + t);
     float sums[kTokens * Rows::kRows];
-    dot_tile<Rows::kRows, kTokens>(C, rows.row, x, next.row, sums);
+    dot_tile<Rows::kRows, kTokens>(C, rows.row, x, sums);
     for (int t = 0; t < kTokens; ++t) {
       for (int r = 0; r < Rows::kRows; ++r) {
         out[(from + t) * token_stride + r % kGates * gate_stride + channel + r / kGates] = sums[t * Rows::kRows + r];
