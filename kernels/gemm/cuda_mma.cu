@@ -1,10 +1,9 @@
 // gemm cuda_mma: tiles of 128 tokens x 128 outputs by mma.sync m16n8k16 on bf16 or f16, sums in fp32.
 // A block of eight warps owns a tile, a warp 64 x 32 of it in 64 accumulators a lane.
-// Moves x once for every 128 outputs and w once for every 128 tokens, 32 channels at a time, by asynchronous copies
-// into
-//   three stages of shared memory (48 KiB), two of them under way; from there by ldmatrix, a row's pieces of 16 bytes
-//   in an order that keeps eight rows, and two whole ones, in different banks; y out once, in half sectors.
-// Limit: the rate of mma.sync, some 60% of what wgmma reaches on Hopper; at few tokens the bandwidth of the weights.
+// Moves x once for every 128 outputs and w once for every 128 tokens, by asynchronous copies of 32 channels into three
+//   stages of shared memory (48 KiB), two of them under way; from there by ldmatrix, a row's pieces of 16 bytes in an
+//   order that keeps eight rows, and two whole ones, in different banks; y out once, in half sectors.
+// Limit: the rate of mma.sync, which is below wgmma's on Hopper; at few tokens the bandwidth of the weights.
 // Supports bf16 and f16 and hidden sizes that are multiples of 32.
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"

@@ -1,6 +1,6 @@
-// gru cpu_onednn: oneDNN's GRU with the reset gate behind the product ("linear before reset", PyTorch's), for
-// inference. Parallel as the library sees fit, on OpenMP threads. Moves what the library moves. The weights' copies
-// into the library's layout and order of gates (update, reset, new),
+// gru cpu_onednn: oneDNN's GRU for inference with the reset gate behind the product ("linear before reset"), PyTorch's.
+// Parallel as the library sees fit, on OpenMP threads.
+// Moves what the library moves. The weights' copies into the library's layout and order of gates (update, reset, new),
 //   its x and y with time before batch and the biases' sums are part of the run: at T = 1 they are most of it.
 // Limit: as cpu_stepwise: the bandwidth of what holds w_hh at B = 1, else the FMA rate.
 // Supports f32 only.

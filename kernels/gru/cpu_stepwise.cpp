@@ -3,7 +3,7 @@
 //   others' part of h (stepwise-inl.hpp).
 // Moves x in and y out once; w_ih once a block of 256 KiB of x; w_hh once a token for all batch entries, rows as they
 //   lie, nothing packed. The share of a thread, 12 C^2 / threads bytes, stays in its L2, or in L3, where it fits.
-// Limit: at B = 1 the bandwidth of what holds w_hh, C^2 12 bytes a token; at larger B the FMA rate.
+// Limit: at B = 1 the bandwidth of what holds w_hh, 12 C^2 bytes a token; at larger B the FMA rate.
 // Supports everything.
 #include "harness/variant.hpp"
 #include "kernels/element.hpp"

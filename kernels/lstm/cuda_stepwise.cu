@@ -1,8 +1,7 @@
-// lstm cuda_stepwise: the input's products for all tokens at once, then a launch for each token: h's products and the
-// cell. A block owns 64 tokens x 64 rows of w_ih, then eight channels with all their gates, a warp one of them
-// (recurrent.cuh). Moves x once for every 64 rows and w_ih once for every 64 tokens; w_hh once a token for up to four
-// batch entries, from
-//   L2 where it fits; the input's products, 16 C bytes a token, out and in again; h through L2.
+// lstm cuda_stepwise: the input's products for all tokens at once, then a launch a token: h's products and the cell.
+// A block owns 64 tokens x 64 rows of w_ih; then eight channels with all their gates, a warp one each (recurrent.cuh).
+// Moves x once for every 64 rows and w_ih once for every 64 tokens; the sums, 16 C bytes a token, out and in again;
+//   w_hh once a token for every four batch entries, from L2 where it fits; h through L2.
 // Limit: the latency of a launch, or L2's bandwidth where w_hh is large; the FP32 rate at large B.
 // Supports hidden sizes that are multiples of 32.
 #include "harness/variant.hpp"
