@@ -185,7 +185,7 @@ struct RecurrentStep {
       from_x[gate] = input[(token * kGates + gate) * C + channel];
       from_h[gate] = sums[gate * kBatch] + tensors.b_hh[gate * C + channel];
     }
-    const float value = Cell::step(tensors, from_x, from_h, __ldcg(h + at), at, t == 0);
+    const float value = Cell::step(tensors, from_x, from_h, h + at, at, t == 0);
     next_h[at] = value;
     store(value, reinterpret_cast<Element*>(tensors.y) + token * C + channel);
   }
