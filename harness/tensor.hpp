@@ -13,6 +13,8 @@
 
 namespace wkv {
 
+class Executor;
+
 // batch and head select a slice for verification; time rows of it may be sampled.
 enum class Axis { batch, time, head, channel };
 
@@ -88,8 +90,8 @@ class TensorSet {
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
   void restore_guards() const;
-  // To see whether anything changed in a tensor.
-  uint64_t checksum(const TensorSpec& spec) const;
+  // To see whether anything changed in a tensor. On the executor's threads, if one is given; the same without.
+  uint64_t checksum(const TensorSpec& spec, Executor* executor = nullptr) const;
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;

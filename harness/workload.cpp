@@ -145,15 +145,15 @@ void Workload::restore(int set, Executor& executor) {
   source_.fill(tensors, contents, executor);
   checksums.clear();
   for (const TensorSpec& spec : tensors.specs()) {
-    if (spec.role == Role::input) checksums.push_back(tensors.checksum(spec));
+    if (spec.role == Role::input) checksums.push_back(tensors.checksum(spec, &executor));
   }
 }
 
-std::string Workload::changed_input(int set) const {
+std::string Workload::changed_input(int set, Executor* executor) const {
   const auto& [tensors, contents, checksums] = at(set);
   auto checksum = checksums.begin();
   for (const TensorSpec& spec : tensors.specs()) {
-    if (spec.role == Role::input && tensors.checksum(spec) != *checksum++) return spec.name;
+    if (spec.role == Role::input && tensors.checksum(spec, executor) != *checksum++) return spec.name;
   }
   return {};
 }

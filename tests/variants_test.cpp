@@ -11,6 +11,17 @@
 namespace wkv {
 namespace {
 
+// All, but with AddressSanitizer, which sees the same code in fewer, every third of each dtype.
+std::vector<Problem> some(std::vector<Problem> problems) {
+#ifdef __SANITIZE_ADDRESS__
+  std::vector<Problem> kept;
+  for (size_t i = 0; i < problems.size(); i += 3) kept.push_back(problems[i]);
+  return kept;
+#else
+  return problems;
+#endif
+}
+
 // Lengths around the sizes of vectors, blocks and chunks; then batches and heads, head sizes, and something longer.
 std::vector<Problem> test_problems() {
   std::vector<Problem> problems;
@@ -43,7 +54,7 @@ std::vector<Problem> test_problems() {
       problems.back().dtype = dtype;
     }
   }
-  return problems;
+  return some(problems);
 }
 
 // What did not run, and why: said once for each reason.
