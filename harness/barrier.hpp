@@ -1,5 +1,5 @@
-// A barrier for the tasks of one Executor::parallel_for that are as many as its threads, so that they run side by side:
-// each one waits until all have come. For steps of microseconds, which a parallel_for of their own would cost as much.
+// A barrier for the tasks of one Executor::parallel_for, no more than its threads, so that they run side by side: each
+// waits until all have come. For steps of microseconds, which a parallel_for of their own would cost as much.
 #pragma once
 
 #include <atomic>

@@ -154,11 +154,13 @@ class StepwisePart {
 template <class Cell, class Element>
 void run_stepwise(const Problem& p, const typename Cell::Tensors& tensors, Executor& executor) {
   using Scratch = StepwiseScratch<Cell::kGates>;
-  const int threads = executor.threads();
-  const Scratch scratch(executor.scratch(Scratch::bytes(p, threads)).data(), p);
-  Barrier barrier(threads);
-  executor.parallel_for(threads, [&](int64_t task, int) {
-    StepwisePart<Cell, Element>(p, tensors, scratch, barrier, static_cast<int>(task), threads).run();
+  constexpr int64_t kLeastProducts = 1 << 16;  // of a thread's step: some microseconds, a few barriers' worth
+  const int64_t products = p.B * Cell::kGates * p.channels() * p.channels();
+  const int parts = static_cast<int>(std::clamp<int64_t>(products / kLeastProducts, 1, executor.threads()));
+  const Scratch scratch(executor.scratch(Scratch::bytes(p, executor.threads())).data(), p);
+  Barrier barrier(parts);
+  executor.parallel_for(parts, [&](int64_t task, int) {
+    StepwisePart<Cell, Element>(p, tensors, scratch, barrier, static_cast<int>(task), parts).run();
   });
 }
 
