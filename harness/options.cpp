@@ -20,6 +20,8 @@ constexpr const char* kExamples = R"(Examples:
       WKV5 against softmax attention at every power of two; the shape of the 1.5B model, all threads
   bench_wkv --op wkv5 --variant cpu_naive --seq 1000,4096 --threads 1,2 --dtype f32,bf16
       one variant, on one and on two threads, in both dtypes
+  bench_wkv --op wkv5,lstm,gru,gemm --preset 0.4b --seq 1..1024
+      recurrent networks and a matrix product of the same 1024 channels
   bench_wkv --mode decode --preset 7b --seq 1..32768:x8
       one new token after contexts of 1, 8, 64, 512, 4096 and 32768 tokens
   bench_wkv --inputs layer6.safetensors --verify-only

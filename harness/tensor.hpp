@@ -27,8 +27,9 @@ enum class Role { input, output };
 
 // How the problem generator fills an input.
 enum class Values {
-  normal,  // normal distribution around 0 with standard deviation TensorSpec::scale
-  decay,   // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+  normal,   // normal distribution around 0 with standard deviation TensorSpec::scale
+  uniform,  // between -TensorSpec::scale and its opposite
+  decay,    // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
 };
 
 struct TensorSpec {
