@@ -1,5 +1,5 @@
 // What gemm's cuda_mma does, counted by the emulated device, against what its design says, worked out by hand.
-#include "tests/cuda/wkv5_counts.hpp"
+#include "tests/cuda/counts.hpp"
 
 namespace wkv {
 namespace {
@@ -10,17 +10,9 @@ TEST_CASE("gemm cuda_mma: counters are those of its design") {
   const int64_t H = GENERATE(2, 3);
   const Problem problem{.B = 1, .T = T, .H = H, .N = 64, .dtype = dtype};
   CAPTURE(to_string(problem));
-  Executor executor(1);
-  Workload workload(operator_named("gemm"), problem, generated_inputs(InputKind::realistic, 5), 2, executor);
-  EmulatedDevice device;
-  const auto variants = variants_of("gemm");
-  const auto variant = std::find_if(variants.begin(), variants.end(), [](auto* v) { return v->name == "cuda_mma"; });
-  REQUIRE(variant != variants.end());
-  const auto runner = make_runner(**variant, workload, executor, &device);
-  runner->upload(0);
-  runner->run(0);
-  REQUIRE(device.counts().size() == 1);
-  const emulator::Counters& counters = device.counts()[0].counters;
+  const auto kernels = counts_of_run(variant_named("gemm", "cuda_mma"), problem);
+  REQUIRE(kernels.size() == 1);
+  const emulator::Counters& counters = kernels[0].counters;
 
   const auto tokens = static_cast<uint64_t>(T), C = static_cast<uint64_t>(problem.channels());
   const uint64_t row_tiles = (C + 127) / 128, token_tiles = (tokens + 127) / 128, blocks = row_tiles * token_tiles;
@@ -33,7 +25,7 @@ TEST_CASE("gemm cuda_mma: counters are those of its design") {
   CHECK(counters.global_load_sectors == counters.global_load_bytes / 32);
   CHECK(counters.global_store_bytes == tokens * C * 2);
   check_no_conflicts(counters);
-  check_no_spills(device.counts()[0].attributes);
+  check_no_spills(kernels[0].attributes);
 }
 
 }  // namespace
