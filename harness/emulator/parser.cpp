@@ -15,7 +15,7 @@ namespace {
 // Far beyond what a device has, so that sums of sizes and the stack hold whatever the text says.
 constexpr uint32_t kMaxNesting = 200;
 constexpr uint32_t kMaxAlignment = 64 * 1024;
-constexpr uint64_t kMaxGlobal = uint64_t{1} << 40;  // bytes of a variable
+constexpr uint64_t kMaxGlobal = uint64_t{1} << 32;  // bytes of a variable
 constexpr uint64_t kMaxOther = uint64_t{1} << 24;   // of one that is not in global memory
 
 std::optional<Space> space_of(std::string_view directive) {
