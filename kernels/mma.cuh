@@ -35,15 +35,16 @@ using Accumulators = float[4];
 // Which operand of mma.sync a tile's registers are loaded for; it can be the other one, at the price of moving them.
 enum class Operand { first, second };
 
-// bf16 factors, fp32 sums: one mma a product.
-struct Bf16Tile {
-  using Factor = __nv_bfloat16;
+// bf16 or f16 factors, fp32 sums: one mma a product.
+template <class Element>
+struct HalfTile {
+  using Factor = Element;
   static constexpr int kRowPad = 8, kColumnPad = 8;  // elements that keep rows in shared memory off each other's banks
   uint32_t x[4];                                     // (rows 0-7, terms 0-7), (8-15, 0-7), (0-7, 8-15), (8-15, 8-15)
 
   // X[m][k] at from[m * pitch + k].
   template <Operand operand>
-  static __device__ Bf16Tile of_rows(const __nv_bfloat16* from, int pitch) {
+  static __device__ HalfTile of_rows(const Element* from, int pitch) {
     const int lane = threadIdx.x % 32, rows = operand == Operand::first ? lane / 8 % 2 : lane / 16,
               terms = operand == Operand::first ? lane / 16 : lane / 8 % 2;
     uint32_t x[4];
@@ -52,7 +53,7 @@ struct Bf16Tile {
   }
   // X[m][k] at from[k * pitch + m].
   template <Operand operand>
-  static __device__ Bf16Tile of_columns(const __nv_bfloat16* from, int pitch) {
+  static __device__ HalfTile of_columns(const Element* from, int pitch) {
     const int lane = threadIdx.x % 32, rows = operand == Operand::first ? lane / 8 % 2 : lane / 16,
               terms = operand == Operand::first ? lane / 16 : lane / 8 % 2;
     uint32_t x[4];
@@ -60,25 +61,34 @@ struct Bf16Tile {
     return arranged<operand>(x);
   }
   // Terms 0-7 from one product, 8-15 from another.
-  static __device__ Bf16Tile of_sums(const Accumulators& left, const Accumulators& right) {
+  static __device__ HalfTile of_sums(const Accumulators& left, const Accumulators& right) {
     return {
         {packed(left[0], left[1]), packed(left[2], left[3]), packed(right[0], right[1]), packed(right[2], right[3])}};
   }
 
  private:
   template <Operand operand>
-  static __device__ Bf16Tile arranged(const uint32_t (&x)[4]) {
-    return operand == Operand::first ? Bf16Tile{{x[0], x[1], x[2], x[3]}} : Bf16Tile{{x[0], x[2], x[1], x[3]}};
+  static __device__ HalfTile arranged(const uint32_t (&x)[4]) {
+    return operand == Operand::first ? HalfTile{{x[0], x[1], x[2], x[3]}} : HalfTile{{x[0], x[2], x[1], x[3]}};
   }
   static __device__ uint32_t packed(float first, float second) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
-    return *reinterpret_cast<const uint32_t*>(&pair);
+    uint32_t pair;
+    store2(float2{first, second}, reinterpret_cast<Element*>(&pair));
+    return pair;
   }
 };
 
 // c[m][n] += sum_k a[m][k] b[8 half + n][k].
-inline __device__ void multiply(Accumulators& c, const Bf16Tile& a, const Bf16Tile& b, int half) {
+inline __device__ void multiply(Accumulators& c, const HalfTile<__nv_bfloat16>& a, const HalfTile<__nv_bfloat16>& b,
+                                int half) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b.x[half]), "r"(b.x[half + 2]));
+}
+
+inline __device__ void multiply(Accumulators& c, const HalfTile<__half>& a, const HalfTile<__half>& b, int half) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
       "{%0, %1, %2, %3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a.x[0]), "r"(a.x[1]), "r"(a.x[2]), "r"(a.x[3]), "r"(b.x[half]), "r"(b.x[half + 2]));

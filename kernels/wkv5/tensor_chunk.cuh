@@ -33,7 +33,7 @@ struct TileOf<float> {
 };
 template <>
 struct TileOf<__nv_bfloat16> {
-  using Type = Bf16Tile;
+  using Type = HalfTile<__nv_bfloat16>;
 };
 
 template <class Element, int N>
