@@ -70,6 +70,15 @@ inline __device__ float pick(float first, float second, unsigned which) {
 // They belong to the group that __pipeline_commit closes next.
 inline __device__ void copy16_async(void* shared, const void* global) { __pipeline_memcpy_async(shared, global, 16); }
 
+// Where threads that follow each other copy pieces of 16 bytes that follow each other, kRowPieces a row of shared
+// memory: the row of the nth piece. Eight lanes write 128 bytes at once; where those are two rows, they are four apart,
+// which keeps rows that are padded by 16 bytes off each other's banks.
+template <int kRowPieces>
+constexpr __device__ int row_of_piece(int n) {
+  const int row = n / kRowPieces;
+  return kRowPieces == 4 ? row / 8 * 8 + row % 2 * 4 + row % 8 / 2 : row;
+}
+
 // Calls body with a null pointer of the dtype's element type on the device, to pick a kernel's instance.
 template <class Body>
 void with_device_element(DType dtype, const Body& body) {

@@ -46,7 +46,7 @@ __device__ void copy_rows(Element (&to)[kRows][kPitch], const Element* from, int
   constexpr int kPiece = 16 / sizeof(Element), kRowPieces = N / kPiece;
 #pragma unroll
   for (int first = 0; first < kRows * kRowPieces; first += kThreads) {
-    const int piece = first + threadIdx.x, row = piece / kRowPieces, at = piece % kRowPieces * kPiece;
+    const int piece = first + threadIdx.x, row = row_of_piece<kRowPieces>(piece), at = piece % kRowPieces * kPiece;
     if (row < rows) {
       copy16_async(&to[row][at], from + row * stride + at);
     } else {
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kThreads) attention_flash(const AttentionTenso
   Element* to = reinterpret_cast<Element*>(tensors.y) + sequence + first_query * stride;
 #pragma unroll
   for (int piece = lane; piece < 16 * kRowPieces; piece += 32) {
-    const int row = own_row + piece / kRowPieces, n = piece % kRowPieces * kPiece;
+    const int row = own_row + row_of_piece<kRowPieces>(piece), n = piece % kRowPieces * kPiece;
     if (first_query + row < T) {
       store4_last(*reinterpret_cast<const float4*>(&shared.q[row][n]), reinterpret_cast<float*>(to + row * stride + n));
     }

@@ -144,13 +144,9 @@ struct TensorChunks {
     }
   }
 
-  // A thread copies 16 bytes of a token, or of several. Eight lanes write 128 bytes at once; where those are two rows,
-  // rows four apart do not share banks.
+  // A thread copies 16 bytes of a token, or of several.
   static constexpr int kPiece = 16 / sizeof(Element), kRowPieces = N / kPiece, kCopiedRows = kThreads / kRowPieces;
-  static __device__ int copied_token() {
-    const int row = threadIdx.x / kRowPieces;
-    return kRowPieces == 4 ? row / 8 * 8 + row % 2 * 4 + row % 8 / 2 : row;
-  }
+  static __device__ int copied_token() { return row_of_piece<kRowPieces>(threadIdx.x); }
   static __device__ int copied_channel() { return threadIdx.x % kRowPieces * kPiece; }
 
   // Of k and v, and with outputs of r, from the thread's piece of the first token. Tokens that do not exist are zero.
