@@ -84,6 +84,11 @@ void verify_all(InputKind kind) {
           skipped.add(*variant, *reason);
           continue;
         }
+        constexpr double kMostEmulated = 4e7;  // FLOPs; some tenths of a second
+        if (variant->device == DeviceKind::cuda && op->cost(problem).flops > kMostEmulated) {
+          skipped.add(*variant, "too long for the emulated device");
+          continue;
+        }
         for (const auto& [threads, executor] : executors) {
           if (variant->device == DeviceKind::cuda && threads != 2) continue;  // the host's threads change nothing there
           const auto runner = make_runner(*variant, workload, *executor);
