@@ -84,7 +84,7 @@ void verify_all(InputKind kind) {
           skipped.add(*variant, *reason);
           continue;
         }
-        constexpr double kMostEmulated = 4e7;  // FLOPs; some tenths of a second
+        constexpr double kMostEmulated = 2e7;  // FLOPs; some tenths of a second
         if (variant->device == DeviceKind::cuda && op->cost(problem).flops > kMostEmulated) {
           skipped.add(*variant, "too long for the emulated device");
           continue;
