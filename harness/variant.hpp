@@ -29,9 +29,9 @@ constexpr bool runs_on(DeviceKind variant, DeviceKind device) {
 
 struct Variant {
   std::string op;
-  std::string name;                                                       // <device>_<idea>
-  DeviceKind device = DeviceKind::cpu;                                    // or cuda
-  std::vector<DType> dtypes;                                              // of the problem
+  std::string name;                            // <device>_<idea>
+  DeviceKind device = DeviceKind::cpu;         // or cuda
+  std::vector<DType> dtypes;                   // of the problem
   std::optional<DType> products = DType::f32;  // what the factors of products are rounded to; none: the problem's dtype
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
   std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
