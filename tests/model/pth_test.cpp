@@ -131,7 +131,7 @@ TEST_CASE("pth: a tensor that does not lie in its storage as it says is refused 
       {[](auto& t) {
          t.shape = {-2, 3};
        },
-       "its shape are not whole numbers of 0 and above"},
+       "its sizes are not whole numbers of 0 and above"},
       {[](auto& t) {
          t.strides = {3, -1};
        },
