@@ -29,11 +29,11 @@ void run_mutants(const fuzz::Target& target, int rounds) {
 }
 
 TEST_CASE("fuzz targets: mutants of .pth files are each read whole or refused in one line") {
-  run_mutants(fuzz::pth, 20'000);
+  run_mutants(fuzz::pth, 10'000);
 }
 
 TEST_CASE("fuzz targets: mutants of pickles are each read whole or refused in one line") {
-  run_mutants(fuzz::pickle, 20'000);
+  run_mutants(fuzz::pickle, 10'000);
 }
 
 TEST_CASE("fuzz targets: mutants of vocabularies encode by the longest match or are refused in one line") {

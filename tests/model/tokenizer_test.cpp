@@ -61,7 +61,7 @@ TEST_CASE("vocabulary: a line that is wrong is refused by its number") {
     std::string line, message;
   } cases[] = {
       {"", "it is not `id literal length`"},
-      {"3 'a'", R"(the literal does not begin with a quote)"},
+      {"3 'a'", "it is not `id literal length`"},
       {"'a'", "it is not `id literal length`"},
       {"x 'a' 1", R"(the id "x" is not a whole number)"},
       {"-3 'a' 1", R"(the id "-3" is not a whole number)"},
