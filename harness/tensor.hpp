@@ -25,8 +25,10 @@ enum class Role { input, output };
 
 // How the problem generator fills an input.
 enum class Values {
-  normal,  // normal distribution around 0 with standard deviation TensorSpec::scale
-  decay,   // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+  normal,      // normal distribution around 0 with standard deviation TensorSpec::scale
+  decay,       // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+  decay_rate,  // exp(d) of the same d: 0.0001 to 6.9
+  above_one,   // 1 + |normal|: a sum of weights of which the largest is 1
 };
 
 struct TensorSpec {
