@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "harness/device/cuda_device.hpp"
+#include "harness/device/device_ceilings.hpp"
 #include "harness/device/emulated_device.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/machine.hpp"
@@ -24,12 +25,13 @@
 namespace wkv {
 namespace {
 
-enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kInterrupted = 130 };
+enum ExitCode { kSuccess = 0, kFailure = 1, kUsage = 2, kDeviceFailed = 3, kInterrupted = 130 };
 
-ResultsFile open_results(const Options& options) {
+// The device is none for the CPU.
+ResultsFile open_results(const Options& options, const Device* device) {
   if (!options.resume.empty()) {
     ResultsFile file = ResultsFile::load(options.resume);
-    check_same_machine(file);
+    check_same_machine(file, device == nullptr ? "" : device->properties().name);
     return file;
   }
   auto path = options.out;
@@ -52,7 +54,9 @@ class Session final : public SweepObserver {
     const bool done =
         earlier->counted() || (earlier->timed() && earlier->repetitions_requested == planned.repetitions_requested);
     const bool verified = earlier->counted() || earlier->timed() || earlier->status == "verified";
-    if (earlier->device != planned.device || !(options_.verify_only ? verified : done)) return std::nullopt;
+    const bool kept = options_.keep_failed && earlier->status == "failed";
+    if (earlier->device != planned.device || !(kept || (options_.verify_only ? verified : done))) return std::nullopt;
+    any_failed_ |= kept;
     ++known_;
     return earlier;
   }
@@ -64,17 +68,18 @@ class Session final : public SweepObserver {
   }
   void ended(const CellResult& result, const SweepProgress& progress) override {
     any_failed_ |= result.status == "failed";
+    device_lost_ |= result.reason.starts_with(kDeviceLost);
     file_.add(result);
     progress_.ended(result, progress);
   }
-  bool any_failed() const { return any_failed_; }
+  ExitCode exit_code() const { return device_lost_ ? kDeviceFailed : any_failed_ ? kFailure : kSuccess; }
 
  private:
   const Options& options_;
   ResultsFile& file_;
   Progress& progress_;
   int known_ = 0;
-  bool told_ = false, any_failed_ = false;
+  bool told_ = false, any_failed_ = false, device_lost_ = false;
 };
 
 void print_results(Format format, const ResultsFile& file) {
@@ -85,9 +90,15 @@ void print_results(Format format, const ResultsFile& file) {
   std::fflush(stdout);
 }
 
-std::map<int, Ceilings> ceilings_for(const std::vector<int>& thread_counts) {
+// Nothing for the emulated device.
+std::map<int, Ceilings> ceilings_for(const std::vector<int>& thread_counts, Device* device) {
   std::map<int, Ceilings> ceilings;
+  if (device != nullptr && device->properties().emulated) return ceilings;
   for (const int threads : thread_counts) {
+    if (device != nullptr) {
+      ceilings.emplace(threads, measure_ceilings(*device));
+      continue;
+    }
     Executor executor(threads);
     ceilings.emplace(threads, measure_ceilings(executor));
   }
@@ -109,11 +120,13 @@ std::unique_ptr<Device> open_device(const Options& options) {
 
 nlohmann::ordered_json json_of(const DeviceProperties& device) {
   return {{"name", device.name},
+          {"driver", device.driver},
           {"emulated", device.emulated},
           {"architecture", device.architecture},
           {"multiprocessors", device.multiprocessors},
           {"memory_bytes", device.memory_bytes},
           {"l2_bytes", device.l2_bytes},
+          {"l2", "cold"},  // when the clock of a timed run starts
           {"clock_hz", device.clock_hz}};
 }
 
@@ -122,9 +135,22 @@ uint64_t seed_for(const Options& options, const ResultsFile& file) {
   return options.resume.empty() ? std::random_device()() : file.seed();
 }
 
+nlohmann::ordered_json context_of(const Options& options, const Device* device, const std::map<int, Ceilings>& ceilings,
+                                  uint64_t seed) {
+  auto context = make_context(ceilings, seed, options.arguments);
+  if (device != nullptr) context["device"] = json_of(device->properties());
+  return context;
+}
+
+int print_ceilings(const Options& options) {
+  const std::unique_ptr<Device> device = open_device(options);
+  fmt::print("{}", table_text(context_of(options, device.get(), ceilings_for(options.threads, device.get()), 0), {}));
+  return kSuccess;
+}
+
 int run(const Options& options) {
   const std::unique_ptr<Device> device = open_device(options);
-  ResultsFile file = open_results(options);
+  ResultsFile file = open_results(options, device.get());
   Progress progress;
   const InterruptWatch watch([&] {
     const auto hold = file.hold();  // to the end: nothing is written any more
@@ -138,27 +164,27 @@ int run(const Options& options) {
   SweepSettings settings{.threads = options.threads,
                          .repetitions = options.repetitions,
                          .cell_seconds = options.cell_seconds,
+                         .run_seconds = options.run_seconds,
                          .memory_bytes = options.memory_bytes,
                          .verify_only = options.verify_only,
                          .device = device.get()};
   const auto groups = make_groups(options, seed);
   const auto set_context = [&] {
-    auto context = make_context(settings.ceilings, seed, options.arguments);
-    if (device) context["device"] = json_of(device->properties());
-    file.set_context(std::move(context));
+    file.set_context(context_of(options, device.get(), settings.ceilings, seed));
     file.write();
   };
   set_context();
-  if (!options.verify_only && options.device == DeviceKind::cpu) {
+  if (!options.verify_only && options.device != DeviceKind::emulated) {
     progress.say("measuring the ceilings of the machine");
-    settings.ceilings = ceilings_for(options.threads);
+    settings.ceilings = ceilings_for(options.threads, device.get());
     set_context();
   }
   Session session(options, file, progress);
   run_sweep(groups, settings, session);
   print_results(options.format, file);
+  progress.say(statuses_text(file.cells()));
   progress.say(fmt::format("results: {}", file.path().string()));
-  return session.any_failed() ? kFailure : kSuccess;
+  return session.exit_code();
 }
 
 std::string list_of(const Options& options) {
@@ -176,6 +202,7 @@ int main_of(int argc, char** argv) {
   benchmark::BenchmarkReporter::Context::executable_name = argv[0];
   try {
     const Options options = parse_options({argv + 1, argv + argc});
+    if (options.help.empty() && options.ceilings_only) return print_ceilings(options);
     if (options.help.empty() && !options.list) return run(options);
     fmt::print("{}", options.list ? list_of(options) : options.help);
     return kSuccess;

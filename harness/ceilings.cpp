@@ -21,28 +21,18 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// The highest rate of `work(rounds)`, which returns how much it did. Trials that would be over too soon at the best
-// rate seen so far do not count and make the next ones longer: by the time of one trial alone, a moment's disturbance
-// would pass for a long trial, and what is then measured is the start of the threads.
-double best_rate(const std::function<double(int64_t)>& work) {
-  double best = 0;
-  int64_t rounds = 1;
-  for (int trial = 0; trial < kTrials;) {
-    double done = 0;
-    const double seconds = seconds_of([&] { done = work(rounds); });
-    best = std::max(best, done / seconds);
-    if (done / best >= kTrialSeconds) {
-      ++trial;
-    } else {
-      rounds *= done / best * 10 < kTrialSeconds ? 8 : 2;
-    }
-  }
-  return best;
+// By the wall clock, of work that returns how much it did.
+double best_rate_of(const std::function<double(int64_t)>& work) {
+  return best_rate(kTrialSeconds, [&](int64_t rounds) {
+    Trial trial{};
+    trial.seconds = seconds_of([&] { trial.done = work(rounds); });
+    return trial;
+  });
 }
 
 // Every thread runs the loop by itself.
 double arithmetic_rate(Executor& executor, double (*loop)(int64_t)) {
-  return best_rate([&](int64_t rounds) {
+  return best_rate_of([&](int64_t rounds) {
     std::vector<double> done(static_cast<size_t>(executor.threads()));
     executor.parallel_for(executor.threads(),
                           [&](int64_t task, int) { done[static_cast<size_t>(task)] = loop(1000 * rounds); });
@@ -55,7 +45,7 @@ double arithmetic_rate(Executor& executor, double (*loop)(int64_t)) {
 // Every thread copies the first half of its share of the buffer to the second.
 double copy_rate(Executor& executor, float* buffer, size_t working_set_bytes, bool streaming) {
   const size_t floats = working_set_bytes / sizeof(float) / 2 / static_cast<size_t>(executor.threads());
-  return best_rate([&](int64_t rounds) {
+  return best_rate_of([&](int64_t rounds) {
     executor.parallel_for(executor.threads(), [&](int64_t task, int) {
       float* from = buffer + static_cast<size_t>(task) * 2 * floats;
       copy_rounds(from, from + floats, floats, rounds, streaming);
@@ -91,6 +81,24 @@ std::vector<Bandwidth> measure_copy(Executor& executor) {
 }
 
 }  // namespace
+
+// Trials that would be over too soon at the best rate seen so far do not count and make the next ones longer: by the
+// time of one trial alone, a moment's disturbance would pass for a long trial, and what is then measured is the start
+// of the threads.
+double best_rate(double trial_seconds, const std::function<Trial(int64_t rounds)>& trial) {
+  double best = 0;
+  int64_t rounds = 1;
+  for (int counted = 0; counted < kTrials;) {
+    const auto [done, seconds] = trial(rounds);
+    best = std::max(best, done / seconds);
+    if (done / best >= trial_seconds) {
+      ++counted;
+    } else {
+      rounds *= done / best * 10 < trial_seconds ? 8 : 2;
+    }
+  }
+  return best;
+}
 
 double Ceilings::bandwidth(size_t working_set_bytes) const {
   const auto holds = [&](const Bandwidth& level) { return level.working_set_bytes >= working_set_bytes; };

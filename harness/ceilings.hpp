@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "harness/dtype.hpp"
@@ -18,7 +20,7 @@ struct Bandwidth {
 struct Ceilings {
   std::vector<Bandwidth> copy;           // ascending working sets, from what L1 holds to main memory
   double fma_flops_per_second = 0;       // fp32, a multiply-add counted as two
-  double bf16_dot_flops_per_second = 0;  // bf16 pairs summed in fp32; 0 where the CPU has no such instruction
+  double bf16_dot_flops_per_second = 0;  // bf16 products summed in fp32; 0 where the CPU has no such instruction
 
   // The bandwidth of the memory level that holds this much.
   double bandwidth(size_t working_set_bytes) const;
@@ -26,7 +28,13 @@ struct Ceilings {
   double flops_per_second(DType products) const;
 };
 
-// Takes about a second.
+struct Trial {
+  double done, seconds;
+};
+// The highest rate of trials that do some number of rounds and take at least this long.
+double best_rate(double trial_seconds, const std::function<Trial(int64_t rounds)>& trial);
+
+// Of the CPU. Takes about a second.
 Ceilings measure_ceilings(Executor& executor);
 
 // The least time for the work: the larger of its bytes at the copy bandwidth and its FLOPs at the arithmetic rate.

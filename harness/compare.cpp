@@ -9,36 +9,49 @@
 #include <limits>
 #include <stdexcept>
 
+#include "harness/executor.hpp"
+
 namespace wkv {
 namespace {
 
 constexpr double kSmallest = std::numeric_limits<float>::min();  // normal; bf16 has the same
 
 // Offset of the first element for whose bits the predicate holds, or -1. In blocks, so that the usual case, none, is a
-// vectorised reduction.
+// vectorised reduction; these in parts for the threads of an executor, if there is one.
 template <class Word, class Predicate>
-int64_t find_bits(std::span<const std::byte> memory, const Predicate& predicate) {
+int64_t find_bits(std::span<const std::byte> memory, Executor* executor, const Predicate& predicate) {
   const auto* words = reinterpret_cast<const Word*>(memory.data());
   const auto size = static_cast<int64_t>(memory.size() / sizeof(Word));
-  constexpr int64_t kBlock = 4096;
-  for (int64_t begin = 0; begin < size; begin += kBlock) {
-    const int64_t end = std::min(size, begin + kBlock);
-    bool any = false;
-    for (int64_t i = begin; i < end; ++i) any |= predicate(words[i]);
-    if (any) return std::find_if(words + begin, words + end, predicate) - words;
+  constexpr int64_t kBlock = 4096, kPart = 256 * kBlock;
+  std::vector<int64_t> found(static_cast<size_t>((size + kPart - 1) / kPart), -1);
+  const auto search = [&](int64_t part, int) {
+    const int64_t part_end = std::min(size, (part + 1) * kPart);
+    for (int64_t begin = part * kPart; begin < part_end; begin += kBlock) {
+      const int64_t end = std::min(part_end, begin + kBlock);
+      bool any = false;
+      for (int64_t i = begin; i < end; ++i) any |= predicate(words[i]);
+      if (!any) continue;
+      found[static_cast<size_t>(part)] = std::find_if(words + begin, words + end, predicate) - words;
+      return;
+    }
+  };
+  const auto parts = static_cast<int64_t>(found.size());
+  if (executor != nullptr) {
+    executor->parallel_for(parts, search);
+  } else {
+    for (int64_t part = 0; part < parts; ++part) search(part, 0);
   }
-  return -1;
+  const auto first = std::find_if(found.begin(), found.end(), [](int64_t offset) { return offset >= 0; });
+  return first == found.end() ? -1 : *first;
 }
 
 // All exponent bits set: infinities and NaNs, poison among them.
-int64_t find_not_finite(std::span<const std::byte> memory, DType dtype) {
+int64_t find_not_finite(std::span<const std::byte> memory, DType dtype, Executor* executor) {
   if (dtype == DType::f32) {
-    return find_bits<uint32_t>(memory, [](uint32_t bits) { return (bits & 0x7f800000u) == 0x7f800000u; });
+    return find_bits<uint32_t>(memory, executor, [](uint32_t bits) { return (bits & 0x7f800000u) == 0x7f800000u; });
   }
-  if (dtype == DType::f16) {
-    return find_bits<uint16_t>(memory, [](uint16_t bits) { return (bits & 0x7c00u) == 0x7c00u; });
-  }
-  return find_bits<uint16_t>(memory, [](uint16_t bits) { return (bits & 0x7f80u) == 0x7f80u; });
+  const uint16_t exponent = dtype == DType::f16 ? 0x7c00u : 0x7f80u;
+  return find_bits<uint16_t>(memory, executor, [=](uint16_t bits) { return (bits & exponent) == exponent; });
 }
 
 struct Outliers {
@@ -112,11 +125,11 @@ bool holds_poison(std::span<const std::byte> memory, DType dtype, int64_t offset
   return std::memcmp(memory.data() + static_cast<size_t>(offset) * size, &TensorSet::kPoison, size) == 0;
 }
 
-std::string find_unwritten(const TensorSet& set) {
+std::string find_unwritten(const TensorSet& set, Executor* executor) {
   for (const TensorSpec& spec : set.specs()) {
     if (spec.role != Role::output) continue;
     const auto memory = set.bytes(spec);
-    const int64_t offset = find_not_finite(memory, spec.dtype);
+    const int64_t offset = find_not_finite(memory, spec.dtype, executor);
     if (offset < 0) continue;
     const std::string name = element_name(spec, offset);
     if (holds_poison(memory, spec.dtype, offset)) return name + " is not written";

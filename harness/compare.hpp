@@ -23,8 +23,8 @@ std::string element_name(const TensorSpec& spec, int64_t offset);
 bool holds_poison(std::span<const std::byte> memory, DType dtype, int64_t offset);
 
 // One line on the first element of an output, of all of them, that still holds poison or that is not finite; empty if
-// there is none.
-std::string find_unwritten(const TensorSet& set);
+// there is none. On the executor's threads, if one is given.
+std::string find_unwritten(const TensorSet& set, Executor* executor = nullptr);
 
 // One line on the first output element that the two sets, which hold the same inputs, do not agree on; empty if they
 // agree as well as results that are summed up in another order do.

@@ -77,15 +77,16 @@ class Reader {
     throw std::runtime_error(fmt::format("cannot read {}: {}", file_.path().string(), message));
   }
 
-  // From the first sequence that the operator declares: its dimensions are B, T, H and N.
+  // From the first sequence that the operator declares: its dimensions are B, T, H and N, or B, T and C, one head then.
   Problem problem() const {
     const std::vector<TensorSpec> specs = contents_->op->tensors(Problem{});
     const auto sequence = std::find_if(specs.begin(), specs.end(), is_sequence);
     const StoredTensor& stored = file_.tensor(stored_name(*sequence));
     if (stored.shape.size() != sequence->dims.size()) {
-      fail(fmt::format("tensor {} has shape {}, not (B, T, H, N)", in_quotes(stored.name), to_string(stored.shape)));
+      fail(fmt::format("tensor {} has shape {}, not {}", in_quotes(stored.name), to_string(stored.shape),
+                       contents_->op->heads_apart ? "(B, T, H, N)" : "(B, T, C)"));
     }
-    Problem problem{.dtype = stored.type == StoredType::bf16 ? DType::bf16 : DType::f32};
+    Problem problem{.H = 1, .dtype = stored.type == StoredType::bf16 ? DType::bf16 : DType::f32};
     for (size_t d = 0; d < stored.shape.size(); ++d) {
       if (stored.shape[d] == 0) {
         fail(fmt::format("tensor {} of shape {} is empty", in_quotes(stored.name), to_string(stored.shape)));

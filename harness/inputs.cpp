@@ -72,7 +72,8 @@ float draw(const TensorSpec& spec, InputKind kind, uint64_t seed, int64_t offset
     return kind == InputKind::extreme ? extreme_decay_rate(random) : -std::log(realistic_decay(random));
   }
   if (spec.values == Values::above_one) return 1 + std::abs(spec.scale * normal(random));
-  const float value = spec.scale * normal(random);
+  const float unit = spec.values == Values::uniform ? static_cast<float>(2 * uniform(random) - 1) : normal(random);
+  const float value = spec.scale * unit;
   return kind == InputKind::extreme ? value * extreme_factor(spec, seed, head_of(spec, offset)) : value;
 }
 

@@ -59,6 +59,9 @@ struct Operator {
   std::function<std::vector<ExpectedOutput>(const TensorSet&, const Problem&, const Slice&)> reference;
   // False where a row of the output can be had alone (attention), so that times may be sampled.
   bool sequential = true;
+  // False where every output channel needs all input channels (LSTM): no tensor then has a head axis, and a batch entry
+  // is one slice.
+  bool heads_apart = true;
 };
 
 // An object of this type, at namespace scope of kernels/<op>/<op>.cpp, registers the operator.

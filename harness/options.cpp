@@ -20,6 +20,8 @@ constexpr const char* kExamples = R"(Examples:
       WKV5 against softmax attention at every power of two; the shape of the 1.5B model, all threads
   bench_wkv --op wkv5 --variant cpu_naive --seq 1000,4096 --threads 1,2 --dtype f32,bf16
       one variant, on one and on two threads, in both dtypes
+  bench_wkv --op wkv5,lstm,gru,gemm --preset 0.4b --seq 1..1024
+      recurrent networks and a matrix product of the same 1024 channels
   bench_wkv --mode decode --preset 7b --seq 1..32768:x8
       one new token after contexts of 1, 8, 64, 512, 4096 and 32768 tokens
   bench_wkv --inputs layer6.safetensors --verify-only
@@ -29,7 +31,8 @@ constexpr const char* kExamples = R"(Examples:
   bench_wkv --resume run.json
       goes on with an interrupted run, with the options that it was started with
 
-Exit code: 0, or 1 if a variant failed, 2 for a wrong option or file, 130 if interrupted.)";
+Exit code: 0, or 1 if a variant failed, 2 for a wrong option or file or no GPU, 3 if a variant made the GPU fail, which
+ends the run, 130 if interrupted. WKV_CUDA_DRIVER names another file than libcuda.so.1 for NVIDIA's driver.)";
 
 constexpr int64_t kMostElements = int64_t{1} << 44;
 
@@ -97,6 +100,7 @@ class CommandLine {
     options_.inputs = "realistic";
     options_.repetitions = 5;
     options_.cell_seconds = 60;
+    options_.run_seconds = 1e9;
     options_.memory_bytes = available_memory() / 10 * 8;
   }
 
@@ -194,6 +198,8 @@ void CommandLine::add_how(CLI::App& app) {
       [&](auto& option, auto& text) { options_.repetitions = static_cast<int>(parse_integer(option, text, 1, 1000)); });
   add(app, "--cell-seconds", "SECONDS", "a cell that is predicted to take longer is skipped (60)",
       [&](auto& option, auto& text) { options_.cell_seconds = parse_seconds(option, text); });
+  add(app, "--run-seconds", "SECONDS", "cells that would not end by then are skipped (no limit)",
+      [&](auto& option, auto& text) { options_.run_seconds = parse_seconds(option, text); });
   add(app, "--memory", "SIZE",
       fmt::format("a cell that needs more is skipped, e.g. 8G (80% of what is free: {})",
                   format_bytes(static_cast<double>(options_.memory_bytes))),
@@ -204,6 +210,7 @@ void CommandLine::add_how(CLI::App& app) {
         options_.memory_bytes = *bytes;
       });
   app.add_flag("--verify-only", options_.verify_only, "checks every variant against the reference, times nothing");
+  app.add_flag("--ceilings", options_.ceilings_only, "measures and prints the machine's ceilings; runs nothing else");
 }
 
 void CommandLine::add_results(CLI::App& app) {
@@ -212,6 +219,7 @@ void CommandLine::add_results(CLI::App& app) {
       [&](auto&, auto& text) { options_.out = text; });
   add(app, "--resume", "FILE", "goes on with a results file: what is timed in it is not timed again",
       [&](auto&, auto& text) { options_.resume = text; });
+  app.add_flag("--keep-failed", options_.keep_failed, "with --resume: what failed is not tried again");
   add(app, "--format", "NAME", "what is printed in the end: table, json or csv (table)", [&](auto& option, auto& text) {
     const std::string name = parse_word(option, text, kFormats);
     options_.format = name == "json" ? Format::json : name == "csv" ? Format::csv : Format::table;

@@ -30,11 +30,11 @@ struct Options {
   std::string inputs;            // "realistic", "extreme" or a path
   std::optional<uint64_t> seed;  // none: drawn afresh
   int repetitions = 0;
-  double cell_seconds = 0;
+  double cell_seconds = 0, run_seconds = 0;
   size_t memory_bytes = 0;
   std::filesystem::path out, resume;
   Format format = Format::table;
-  bool list = false, verify_only = false;
+  bool list = false, verify_only = false, ceilings_only = false, keep_failed = false;
   std::string help;                    // to be printed instead of a run, where it was asked for
   std::vector<std::string> arguments;  // as given; a resumed run goes on with those of its file
 

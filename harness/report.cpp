@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -96,21 +97,36 @@ std::string not_run(const std::vector<CellResult>& cells, std::string_view statu
   return text;
 }
 
+std::string device_text(const nlohmann::ordered_json& device) {
+  std::string text = fmt::format("device: {}", device.value("name", "unknown"));
+  if (const std::string driver = device.value("driver", ""); !driver.empty()) {
+    text +=
+        fmt::format(", compute capability {:.1f}, {} multiprocessors, {} memory, {} L2, up to {:.0f} MHz; driver: {}",
+                    device.value("architecture", 0) / 10.0, device.value("multiprocessors", 0),
+                    format_bytes(device.value("memory_bytes", 0.0)), format_bytes(device.value("l2_bytes", 0.0)),
+                    device.value("clock_hz", 0.0) * 1e-6, driver);
+  }
+  return text + "\n";
+}
+
 std::string machine_text(const nlohmann::ordered_json& context) {
   std::string text = fmt::format("{}, {} CPUs, {}\n", context.value("cpu_model", "unknown CPU"),
                                  context.value("num_cpus", 0), context.value("simd", ""));
-  if (context.contains("device")) text += fmt::format("device: {}\n", context.at("device").value("name", "unknown"));
+  const bool has_device = context.contains("device");
+  if (has_device) text += device_text(context.at("device"));
   for (const auto& ceilings : context.value("ceilings", nlohmann::ordered_json::array())) {
     const auto& copy = ceilings.at("copy");
     std::vector<std::string> levels;
-    for (const size_t i : {size_t{0}, copy.size() / 2, copy.size() - 1}) {
+    for (const size_t i : std::set{size_t{0}, copy.size() / 2, copy.size() - 1}) {
       levels.push_back(fmt::format("{:.0f} GB/s in {}", copy.at(i).at("bytes_per_second").get<double>() * 1e-9,
                                    format_bytes(copy.at(i).at("working_set_bytes"))));
     }
     const double bf16 = ceilings.at("bf16_dot_flops_per_second").get<double>() * 1e-9;
-    text += fmt::format("ceilings, threads={}: {:.0f} GFLOP/s fp32 FMA, {} bf16 dot, copy {}\n",
-                        ceilings.at("threads").get<int>(), ceilings.at("fma_flops_per_second").get<double>() * 1e-9,
-                        bf16 > 0 ? fmt::format("{:.0f} GFLOP/s", bf16) : "no", fmt::join(levels, ", "));
+    text += fmt::format(
+        "ceilings, {}: {:.0f} GFLOP/s fp32 FMA, {} {}, copy {}\n",
+        has_device ? "measured on the device" : fmt::format("threads={}", ceilings.at("threads").get<int>()),
+        ceilings.at("fma_flops_per_second").get<double>() * 1e-9, bf16 > 0 ? fmt::format("{:.0f} GFLOP/s", bf16) : "no",
+        has_device ? "bf16 mma.sync" : "bf16 dot", fmt::join(levels, ", "));
   }
   return text;
 }
@@ -202,7 +218,7 @@ std::string list_text(const std::vector<const Operator*>& operators, const Probl
       for (const DType dtype : variant->dtypes) dtypes.push_back(name_of(dtype));
       const auto reason = unsupported(*variant, problem);
       table.add({"", variant->name, std::string(name_of(variant->device)), fmt::format("{}", fmt::join(dtypes, ",")),
-                 std::string(name_of(variant->products)),
+                 std::string(variant->products ? name_of(*variant->products) : "as stored"),
                  reason                               ? "no: " + *reason
                  : variant->device == DeviceKind::cpu ? "yes"
                                                       : "yes, emulated"});
@@ -210,6 +226,16 @@ std::string list_text(const std::vector<const Operator*>& operators, const Probl
     text += table.text();
   }
   return text + fmt::format("\"here\": on this machine, for {}\n", to_string(problem));
+}
+
+std::string statuses_text(const std::vector<CellResult>& cells) {
+  std::vector<std::string> parts;
+  for (const std::string_view status : {"timed", "counted", "verified", "failed", "skipped"}) {
+    const auto count =
+        std::count_if(cells.begin(), cells.end(), [&](const CellResult& cell) { return cell.status == status; });
+    if (count > 0) parts.push_back(fmt::format("{} {}", count, status));
+  }
+  return parts.empty() ? "no cells" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::string outcome_text(const CellResult& cell) {

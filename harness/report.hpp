@@ -20,6 +20,9 @@ std::string csv_text(const std::vector<CellResult>& cells);
 // Operators and their variants, and whether a variant runs here on the given problem.
 std::string list_text(const std::vector<const Operator*>& operators, const Problem& problem);
 
+// "12 timed, 1 failed, 3 skipped".
+std::string statuses_text(const std::vector<CellResult>& cells);
+
 // The outcome of one cell in a line: its time, or its status with the reason.
 std::string outcome_text(const CellResult& cell);
 

@@ -31,6 +31,7 @@ struct CellResult {
   size_t memory_bytes = 0;      // input sets and scratch memory together
   double floor_ns = kNone;      // the least time on this machine, by its ceilings
   bool noisy = false;           // the spread of the repetitions is above kNoisySpread
+  double clock_hz = kNone;      // of a GPU, measured right after the timing
   // What Google Benchmark reported, in its own format: an entry per repetition, then mean, median, stddev and cv.
   nlohmann::ordered_json runs = nlohmann::ordered_json::array();
   nlohmann::ordered_json kernels = nlohmann::ordered_json::array();  // what was counted in a run: counts.hpp
@@ -69,6 +70,7 @@ void for_each_field(Cell& cell, const Visit& visit) {
   visit("error", cell.error), visit("tolerance_ratio", cell.tolerance_ratio), visit("sample", cell.sample);
   visit("flops", cell.flops), visit("bytes", cell.bytes), visit("extra_bytes", cell.extra_bytes);
   visit("memory_bytes", cell.memory_bytes), visit("floor_ns", cell.floor_ns), visit("noisy", cell.noisy);
+  visit("clock_hz", cell.clock_hz);
 }
 
 // The cell as entries of Google Benchmark's format, each with all fields; a cell without runs becomes one entry.

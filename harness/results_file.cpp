@@ -41,6 +41,10 @@ void check_context(const Json& context) {
   require("num_cpus", &Json::is_number_integer, "number");
   require("seed", &Json::is_number_unsigned, "number");
   require("arguments", &Json::is_array, "list");
+  if (context.contains("device") && (!context["device"].is_object() || !context["device"].contains("name") ||
+                                     !context["device"]["name"].is_string())) {
+    throw std::runtime_error("its context has a device without a name");
+  }
   const auto& arguments = context["arguments"];
   if (!std::all_of(arguments.begin(), arguments.end(), [](const Json& argument) { return argument.is_string(); })) {
     throw std::runtime_error("its context has an argument that is not a text");
@@ -177,11 +181,17 @@ Json make_context(const std::map<int, Ceilings>& ceilings_by_threads, uint64_t s
   return context;
 }
 
-void check_same_machine(const ResultsFile& file) {
+void check_same_machine(const ResultsFile& file, const std::string& device) {
   const std::string model = file.context().at("cpu_model");
   const int cpus = file.context().at("num_cpus");
   const Json here = benchmark_context();
   const int cpus_here = here.at("num_cpus");
+  const auto measured = file.context().contains("device") ? file.context()["device"]["name"].get<std::string>() : "";
+  if (measured != device) {
+    const auto name_of = [](const std::string& name) { return name.empty() ? "the CPU" : name; };
+    throw UsageError(fmt::format("{} was measured on {} and not on {}: begin a new file", file.path().string(),
+                                 name_of(measured), name_of(device)));
+  }
   if (model == cpu_model() && cpus == cpus_here) return;
   throw UsageError(
       fmt::format("{} was measured on another machine ({}, {} CPUs; this is {}, {} CPUs): begin a new file",

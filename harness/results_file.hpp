@@ -55,7 +55,8 @@ class ResultsFile {
 nlohmann::ordered_json make_context(const std::map<int, Ceilings>& ceilings_by_threads, uint64_t seed,
                                     const std::vector<std::string>& arguments);
 
-// Throws UsageError if a file's measurements are from another machine.
-void check_same_machine(const ResultsFile& file);
+// Throws UsageError if a file's measurements are from another machine than this one with a device of this name; "" for
+// the CPU alone.
+void check_same_machine(const ResultsFile& file, const std::string& device);
 
 }  // namespace wkv

@@ -18,13 +18,16 @@ class Runner {
 
   // Brings a whole set (inputs, poisoned outputs, guards) to the device. Nothing to do on a CPU.
   virtual void upload(int set) = 0;
+  virtual void upload_outputs(int set) = 0;  // likewise, the outputs alone
   // One run on a set; everything that it does is over when it returns.
   virtual void run(int set) = 0;
   // As run, with the seconds by the device's own clock; nothing where the caller's clock is as good (a CPU). On a GPU
-  // nothing of the set is left in its L2 cache when the clock starts. The emulated device throws std::logic_error.
+  // the cache is cold: nothing of the set is left in L2 when the clock starts. The emulated device throws
+  // std::logic_error.
   virtual std::optional<double> timed_run(int set) = 0;
   // Brings a whole set back: outputs, and inputs and guards to see whether they changed. Nothing to do on a CPU.
   virtual void download(int set) = 0;
+  virtual void download_outputs(int set) = 0;
   // Largest scratch memory of the runs so far.
   virtual size_t peak_extra_bytes() const = 0;
 };

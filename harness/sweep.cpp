@@ -11,6 +11,7 @@
 
 #include "harness/arguments.hpp"
 #include "harness/counts.hpp"
+#include "harness/device/device_ceilings.hpp"
 #include "harness/run_times.hpp"
 #include "harness/timing.hpp"
 #include "harness/units.hpp"
@@ -49,7 +50,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
                     .device = std::string(name_of(device_kind(settings))),
                     .mode = std::string(name_of(problem.mode)),
                     .dtype = std::string(name_of(problem.dtype)),
-                    .products = std::string(name_of(cell.variant->products)),
+                    .products = std::string(name_of(products(*cell.variant, problem))),
                     .B = problem.B,
                     .T = problem.T,
                     .H = problem.H,
@@ -65,7 +66,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
                     .extra_bytes = extra,
                     .memory_bytes = sets_bytes + extra};
   if (const auto ceilings = settings.ceilings.find(cell.threads); ceilings != settings.ceilings.end()) {
-    result.floor_ns = 1e9 * floor_seconds(ceilings->second, cost, cell.variant->products, sets_bytes);
+    result.floor_ns = 1e9 * floor_seconds(ceilings->second, cost, products(*cell.variant, problem), sets_bytes);
   }
   return result;
 }
@@ -84,7 +85,7 @@ std::unique_ptr<Workload> make_workload(const Group& group, Executor& executor) 
 class Sweep {
  public:
   Sweep(const std::vector<Group>& groups, const SweepSettings& settings, SweepObserver& observer)
-      : settings_(settings), observer_(observer) {
+      : settings_(settings), observer_(observer), start_(std::chrono::steady_clock::now()) {
     for (const Group& group : groups) {
       for (const Variant* variant : group.variants) {
         for (const int threads : settings.threads) cells_.push_back({&group, variant, threads});
@@ -108,6 +109,9 @@ class Sweep {
   int affordable_repetitions(double run_seconds, double seconds_spent) const;
   std::optional<std::string> reason_to_skip(const Cell& cell, const CellResult& planned);
   std::optional<double> predicted_cell_seconds(const Cell& cell) const;
+  std::string no_time_left() const;
+  bool is_too_late_for(const Cell& cell, const CellResult& planned) const;
+  void check_device(const CellResult& result);
   void skip(CellResult planned, std::string reason);
   void end(const CellResult& result);
   SweepProgress progress() const;
@@ -119,6 +123,9 @@ class Sweep {
   size_t next_ = 0;                               // the first cell whose outcome is open
   std::map<int, std::unique_ptr<Executor>> executors_;
   RunTimes run_times_;
+  std::chrono::steady_clock::time_point start_;
+  double host_seconds_per_byte_ = 0;  // what the latest large cell took beside its runs, inputs and checks above all
+  std::string device_lost_;           // the reason not to run anything more; empty while there is none
 };
 
 SweepProgress Sweep::progress() const {
@@ -170,6 +177,9 @@ std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellRes
                        format_bytes(static_cast<double>(planned.memory_bytes)),
                        format_bytes(static_cast<double>(settings_.memory_bytes)));
   }
+  if (seconds_since(start_) > settings_.run_seconds || !device_lost_.empty()) {
+    return device_lost_.empty() ? no_time_left() : device_lost_;
+  }
   const bool in_doubt = kUntimedRuns * pessimistic_seconds(op->cost(problem)) > settings_.cell_seconds;
   if (!predicted_cell_seconds(cell) && in_doubt) {
     try {
@@ -178,12 +188,34 @@ std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellRes
     } catch (const std::exception&) {  // verification will say what is wrong with the variant
     }
   }
+  if (is_too_late_for(cell, planned)) return no_time_left();
   const auto seconds = predicted_cell_seconds(cell);
   if (seconds && *seconds > settings_.cell_seconds) {
     return fmt::format("predicted to take {}, more than the {} of --cell-seconds", format_seconds(*seconds),
                        format_seconds(settings_.cell_seconds));
   }
   return std::nullopt;
+}
+
+bool Sweep::is_too_late_for(const Cell& cell, const CellResult& planned) const {
+  const double expected = predicted_cell_seconds(cell).value_or(0) +
+                          host_seconds_per_byte_ * static_cast<double>(planned.working_set_bytes);
+  return seconds_since(start_) + expected > settings_.run_seconds;
+}
+
+std::string Sweep::no_time_left() const {
+  return fmt::format("{} of the {} of --run-seconds", kNoTimeLeft, format_seconds(settings_.run_seconds));
+}
+
+// A kernel's fault, an access beyond all memory say, ends a GPU's work for this process: what came after would only
+// fail likewise.
+void Sweep::check_device(const CellResult& result) {
+  if (settings_.device == nullptr || result.status != "failed") return;
+  try {
+    settings_.device->synchronize();
+  } catch (const std::exception&) {
+    device_lost_ = fmt::format("{} in {} before", kDeviceLost, result.name());
+  }
 }
 
 // The cells of one group: they share a workload, which is made only if one of them needs it.
@@ -205,6 +237,7 @@ void Sweep::run_group() {
       skip(planned, std::move(*reason));
       continue;
     }
+    const auto start = std::chrono::steady_clock::now();
     try {
       Executor& widest = *executors_.rbegin()->second;
       if (!workload) workload = make_workload(group, widest);
@@ -212,6 +245,12 @@ void Sweep::run_group() {
     } catch (const std::bad_alloc&) {
       skip(planned,
            fmt::format("out of memory; it needs about {}", format_bytes(static_cast<double>(planned.memory_bytes))));
+    }
+    constexpr size_t kLarge = size_t{256} << 20;  // else what a cell takes is not in proportion to its bytes
+    if (planned.working_set_bytes >= kLarge) {
+      const double runs = predicted_cell_seconds(cell).value_or(0);
+      host_seconds_per_byte_ =
+          std::max(0.0, seconds_since(start) - runs) / static_cast<double>(planned.working_set_bytes);
     }
   }
 }
@@ -226,6 +265,7 @@ void Sweep::run_cell(const Cell& cell, Workload& workload) {
     result.status = "failed";
     result.reason = fmt::format("threw an exception: {}", error.what());
   }
+  check_device(result);
   end(result);
 }
 
@@ -263,6 +303,7 @@ void Sweep::verify_and_time(const Cell& cell, Workload& workload, CellResult& re
     result.status = "timed";
     result.runs = timing.runs;
     result.noisy = result.spread() > kNoisySpread;
+    if (settings_.device != nullptr) result.clock_hz = measure_clock(*settings_.device);
     observe(result.median_ns() * 1e-9);
   }
   result.extra_bytes = runner->peak_extra_bytes();

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "harness/ceilings.hpp"
@@ -26,6 +27,7 @@ struct SweepSettings {
   int repetitions = 5;
   double repetition_seconds = 0.05;       // at least
   double cell_seconds = 60;               // a cell that is predicted to take longer is skipped
+  double run_seconds = 1e9;               // so is one that would probably not have ended this long after the start
   size_t memory_bytes = size_t{1} << 40;  // likewise for what its inputs and scratch memory need
   bool verify_only = false;
   Device* device = nullptr;  // for CUDA variants; on an emulated one they are counted instead of timed
@@ -44,6 +46,10 @@ class SweepObserver {
   virtual void begun(const CellResult& planned, const SweepProgress& progress) = 0;
   virtual void ended(const CellResult& result, const SweepProgress& progress) = 0;
 };
+
+// What the reason begins with where a cell was skipped because of run_seconds, or because the GPU gave up before it:
+// another run would get to it.
+constexpr std::string_view kNoTimeLeft = "no time left", kDeviceLost = "the GPU gave up";
 
 // Cells follow the order of the groups; within one, of the variants and then the threads.
 // Throws UsageError where inputs cannot be made.

@@ -7,12 +7,31 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "harness/executor.hpp"
+
 namespace wkv {
 namespace {
 
 constexpr std::byte kCanary{0xc5};
 
 size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+uint64_t checksum_of(std::span<const std::byte> memory) {
+  // Every step is a bijection of the lane, so that no difference is lost in it; the rotation brings the highest bits,
+  // which a multiplication cannot spread, down again.
+  const auto mix = [](uint64_t lane, uint64_t word) { return std::rotl((lane ^ word) * 0x9fb21c651e98df25u, 29); };
+  uint64_t lanes[4] = {1, 2, 3, 4};  // independent chains, so that the multiplies overlap
+  size_t i = 0;
+  for (; i + 32 <= memory.size(); i += 32) {
+    uint64_t words[4];
+    std::memcpy(words, memory.data() + i, 32);
+    for (int lane = 0; lane < 4; ++lane) lanes[lane] = mix(lanes[lane], words[lane]);
+  }
+  for (; i < memory.size(); ++i) lanes[0] = mix(lanes[0], static_cast<uint64_t>(memory[i]));
+  uint64_t hash = 0;
+  for (const uint64_t lane : lanes) hash = mix(hash, lane);
+  return hash;
+}
 
 }  // namespace
 
@@ -90,22 +109,21 @@ void TensorSet::restore_guards() const {
   }
 }
 
-uint64_t TensorSet::checksum(const TensorSpec& spec) const {
-  // Every step is a bijection of the lane, so that no difference is lost in it; the rotation brings the highest bits,
-  // which a multiplication cannot spread, down again.
-  const auto mix = [](uint64_t lane, uint64_t word) { return std::rotl((lane ^ word) * 0x9fb21c651e98df25u, 29); };
+// Of blocks, so that threads can share the work, and of their checksums in turn.
+uint64_t TensorSet::checksum(const TensorSpec& spec, Executor* executor) const {
+  constexpr size_t kBlock = size_t{1} << 20;
   const auto memory = bytes(spec);
-  uint64_t lanes[4] = {1, 2, 3, 4};  // independent chains, so that the multiplies overlap
-  size_t i = 0;
-  for (; i + 32 <= memory.size(); i += 32) {
-    uint64_t words[4];
-    std::memcpy(words, memory.data() + i, 32);
-    for (int lane = 0; lane < 4; ++lane) lanes[lane] = mix(lanes[lane], words[lane]);
+  std::vector<uint64_t> sums((memory.size() + kBlock - 1) / kBlock);
+  const auto sum_up = [&](int64_t block, int) {
+    const size_t begin = static_cast<size_t>(block) * kBlock;
+    sums[static_cast<size_t>(block)] = checksum_of(memory.subspan(begin, std::min(kBlock, memory.size() - begin)));
+  };
+  if (executor != nullptr) {
+    executor->parallel_for(static_cast<int64_t>(sums.size()), sum_up);
+  } else {
+    for (size_t block = 0; block < sums.size(); ++block) sum_up(static_cast<int64_t>(block), 0);
   }
-  for (; i < memory.size(); ++i) lanes[0] = mix(lanes[0], static_cast<uint64_t>(memory[i]));
-  uint64_t hash = 0;
-  for (const uint64_t lane : lanes) hash = mix(hash, lane);
-  return hash;
+  return checksum_of(std::as_bytes(std::span(sums)));
 }
 
 size_t TensorSet::total_bytes() const {

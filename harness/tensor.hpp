@@ -13,6 +13,8 @@
 
 namespace wkv {
 
+class Executor;
+
 // batch and head select a slice for verification; time rows of it may be sampled.
 enum class Axis { batch, time, head, channel };
 
@@ -26,6 +28,7 @@ enum class Role { input, output };
 // How the problem generator fills an input.
 enum class Values {
   normal,      // normal distribution around 0 with standard deviation TensorSpec::scale
+  uniform,     // between -TensorSpec::scale and its opposite
   decay,       // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
   decay_rate,  // exp(d) of the same d: 0.0001 to 6.9
   above_one,   // 1 + |normal|: a sum of weights of which the largest is 1
@@ -89,8 +92,8 @@ class TensorSet {
   // Name of the first tensor around which a canary byte changed; empty if none.
   std::string overrun() const;
   void restore_guards() const;
-  // To see whether anything changed in a tensor.
-  uint64_t checksum(const TensorSpec& spec) const;
+  // To see whether anything changed in a tensor. On the executor's threads, if one is given; the same without.
+  uint64_t checksum(const TensorSpec& spec, Executor* executor = nullptr) const;
   size_t total_bytes() const;
 
   static constexpr uint32_t kPoison = 0xffb7ffb7u;

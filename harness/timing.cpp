@@ -2,7 +2,11 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <exception>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
@@ -53,14 +57,35 @@ class Collector final : public benchmark::BenchmarkReporter {
   Json runs_ = Json::array();
 };
 
+// What a run with a clock of its own takes with all that is around it: the longer of that and of what its clock says.
+double seconds_with_all(Runner& runner, int set) {
+  const auto start = std::chrono::steady_clock::now();
+  const double timed = runner.timed_run(set).value();
+  return std::max(timed, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+// Keeps the device at work for as long as a repetition shall take, so that it leaves its idle clock, and tells how many
+// iterations make a repetition of that length. Google Benchmark would go by the device's clock alone, and a run of
+// microseconds has many times as much around it.
+int64_t warm_up_for_iterations(Runner& runner, const Workload& workload, double min_seconds) {
+  double fastest = std::numeric_limits<double>::max(), total = 0;
+  for (int run = 0; total < min_seconds; ++run) {
+    const double seconds = seconds_with_all(runner, run % workload.sets());
+    fastest = std::min(fastest, seconds);
+    total += seconds;
+  }
+  return std::max<int64_t>(1, std::llround(std::ceil(min_seconds / fastest)));
+}
+
 }  // namespace
 
 Timing time_runner(const std::string& name, Runner& runner, const Workload& workload, const TimingSettings& settings) {
   for (int set = 0; set < workload.sets(); ++set) runner.upload(set);
   const bool has_own_clock = runner.timed_run(0).has_value();  // the warm-up tells
+  const int64_t iterations = has_own_clock ? warm_up_for_iterations(runner, workload, settings.min_seconds) : 0;
   for (int set = 0; set < workload.sets(); ++set) {
     workload.set(set).poison_outputs();
-    runner.upload(set);
+    runner.upload_outputs(set);
   }
   Timing timing;
   int next_set = 0;
@@ -79,10 +104,13 @@ Timing time_runner(const std::string& name, Runner& runner, const Workload& work
   benchmark::ClearRegisteredBenchmarks();
   auto* benchmark = benchmark::RegisterBenchmark(name.c_str(), body)
                         ->Repetitions(settings.repetitions)
-                        ->MinTime(settings.min_seconds)
                         ->MeasureProcessCPUTime()
                         ->Unit(benchmark::kNanosecond);
-  has_own_clock ? benchmark->UseManualTime() : benchmark->UseRealTime();
+  if (has_own_clock) {
+    benchmark->Iterations(iterations)->UseManualTime();
+  } else {
+    benchmark->MinTime(settings.min_seconds)->UseRealTime();
+  }
   Collector collector(name);
   benchmark::RunSpecifiedBenchmarks(&collector, "all");
   benchmark::ClearRegisteredBenchmarks();

@@ -11,7 +11,7 @@ namespace wkv {
 
 struct TimingSettings {
   int repetitions = 5;
-  double min_seconds = 0.05;  // of a repetition: it iterates until it has taken that long
+  double min_seconds = 0.05;  // of a repetition, and of a GPU's warm-up: it iterates until it has taken that long
 };
 
 struct Timing {

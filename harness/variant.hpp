@@ -29,10 +29,10 @@ constexpr bool runs_on(DeviceKind variant, DeviceKind device) {
 
 struct Variant {
   std::string op;
-  std::string name;                                                       // <device>_<idea>
-  DeviceKind device = DeviceKind::cpu;                                    // or cuda
-  std::vector<DType> dtypes;                                              // of the problem
-  DType products = DType::f32;                                            // what the factors of products are rounded to
+  std::string name;                            // <device>_<idea>
+  DeviceKind device = DeviceKind::cpu;         // or cuda
+  std::vector<DType> dtypes;                   // of the problem
+  std::optional<DType> products = DType::f32;  // what the factors of products are rounded to; none: the problem's dtype
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
   std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
   // One of these, by device. A launch starts the work and need not wait for it; the tensors are in device memory.
@@ -42,6 +42,9 @@ struct Variant {
 
 // Why this variant cannot run the problem: its dtypes, then its own reason. Nothing if it can.
 std::optional<std::string> unsupported(const Variant& variant, const Problem& problem);
+inline DType products(const Variant& variant, const Problem& problem) {
+  return variant.products.value_or(problem.dtype);
+}
 // Predicted scratch memory; 0 where the variant declares none.
 size_t extra_bytes(const Variant& variant, const Problem& problem, int threads);
 
@@ -51,7 +54,7 @@ struct TypedVariant {
   std::string name;
   DeviceKind device = DeviceKind::cpu;
   std::vector<DType> dtypes = {DType::f32, DType::bf16};
-  DType products = DType::f32;
+  std::optional<DType> products = DType::f32;
   std::function<std::optional<std::string>(const Problem&)> unsupported = nullptr;
   std::function<size_t(const Problem&, int threads)> extra_bytes = nullptr;
   void (*run)(const Problem&, const typename Op::Tensors&, Executor&) = nullptr;

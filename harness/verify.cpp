@@ -19,10 +19,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
-std::vector<uint64_t> output_checksums(const TensorSet& set) {
+std::vector<uint64_t> output_checksums(const TensorSet& set, Executor& executor) {
   std::vector<uint64_t> checksums;
   for (const TensorSpec& spec : set.specs()) {
-    if (spec.role == Role::output) checksums.push_back(set.checksum(spec));
+    if (spec.role == Role::output) checksums.push_back(set.checksum(spec, &executor));
   }
   return checksums;
 }
@@ -78,7 +78,7 @@ void Verifier::run_and_inspect(int set) {
   inspect(set, *seconds);
 
   const int contents = workload_.contents(set);
-  const std::vector<uint64_t> outputs = output_checksums(workload_.set(set));
+  const std::vector<uint64_t> outputs = output_checksums(workload_.set(set), executor_);
   if (!result.passed() && !past_.empty()) {
     result.failure = fmt::format("right at first, but in run {}: {}", past_.size() + 1, result.failure);
     for (size_t run = 0; run < past_.size(); ++run) {
@@ -111,16 +111,16 @@ void Verifier::inspect(int set, double run_seconds) {
   const TensorSet& tensors = workload_.set(set);
   runner_.download(set);
   const bool unfinished = poison_at_a_glance(tensors);
-  const auto checksums = output_checksums(tensors);
-  check_memory(tensors, workload_.changed_input(set));
+  const auto checksums = output_checksums(tensors, executor_);
+  check_memory(tensors, workload_.changed_input(set, &executor_));
   compare_outputs(set);
 
   // A variant that is still at work when it returns has not yet written everything: something is wrong by now, and
   // there is time to wait and see what becomes of it. One whose outputs are all right can only spoil them.
   const double patience = result.passed() && !unfinished ? std::clamp(run_seconds, 2e-4, 0.05) : 0.25;
   std::this_thread::sleep_until(returned + std::chrono::duration_cast<Clock::duration>(Seconds(patience)));
-  runner_.download(set);
-  if (output_checksums(tensors) != checksums || (unfinished && !poison_at_a_glance(tensors))) {
+  runner_.download_outputs(set);
+  if (output_checksums(tensors, executor_) != checksums || (unfinished && !poison_at_a_glance(tensors))) {
     result.failure = "goes on working after it returned: outputs changed later";
   }
 }
@@ -131,14 +131,14 @@ void Verifier::check_memory(const TensorSet& set, const std::string& changed_inp
   } else if (!changed_input.empty()) {
     result.failure = fmt::format("changes its input {}", changed_input);
   } else {
-    result.failure = find_unwritten(set);
+    result.failure = find_unwritten(set, &executor_);
   }
 }
 
 void Verifier::compare_outputs(int set) {
   const TensorSet& tensors = workload_.set(set);
   const auto& slices = workload_.sample().slices;
-  const DType products = runner_.variant().products;
+  const DType products = wkv::products(runner_.variant(), workload_.problem());
   const Comparison computed = compare(tensors, slices, workload_.expected(set, executor_), products, "the reference");
   if (result.passed()) result.failure = computed.failure;
   result.error = std::max(result.error, computed.error);

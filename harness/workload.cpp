@@ -53,7 +53,7 @@ InputSource generated_inputs(InputKind kind, uint64_t seed) {
 Sample sample_of(const Operator& op, const Problem& problem, double reference_flops, uint64_t seed) {
   constexpr double kFlopsPerByte = 4;  // what reading and widening an input takes
   constexpr int64_t kLeastHeads = 4, kLeastRows = 16;
-  const int64_t heads = problem.B * problem.H, rows = problem.new_tokens();
+  const int64_t H = op.heads_apart ? problem.H : 1, heads = problem.B * H, rows = problem.new_tokens();
   const Cost cost = op.cost(problem);
   const double share = std::min(1.0, reference_flops / (cost.flops + kFlopsPerByte * cost.bytes));
   const auto part = [](int64_t size, double share, int64_t least) {
@@ -67,13 +67,14 @@ Sample sample_of(const Operator& op, const Problem& problem, double reference_fl
   std::mt19937_64 random(seed);
   Sample sample;
   for (const int64_t head : spread(heads, sampled_heads, random)) {
-    Slice slice{.batch = head / problem.H, .head = head % problem.H, .times = {}};
+    Slice slice{.batch = head / H, .head = head % H, .times = {}};
     if (sampled_rows < rows) slice.times = spread(rows, sampled_rows, random);
     sample.slices.push_back(std::move(slice));
   }
   sample.description = "all";
   if (sampled_heads < heads || sampled_rows < rows) {
-    sample.description = fmt::format("{} of {} heads, {} of {} rows", sampled_heads, heads, sampled_rows, rows);
+    sample.description = fmt::format("{} of {} {}, {} of {} rows", sampled_heads, heads,
+                                     op.heads_apart ? "heads" : "batch entries", sampled_rows, rows);
   }
   return sample;
 }
@@ -144,15 +145,15 @@ void Workload::restore(int set, Executor& executor) {
   source_.fill(tensors, contents, executor);
   checksums.clear();
   for (const TensorSpec& spec : tensors.specs()) {
-    if (spec.role == Role::input) checksums.push_back(tensors.checksum(spec));
+    if (spec.role == Role::input) checksums.push_back(tensors.checksum(spec, &executor));
   }
 }
 
-std::string Workload::changed_input(int set) const {
+std::string Workload::changed_input(int set, Executor* executor) const {
   const auto& [tensors, contents, checksums] = at(set);
   auto checksum = checksums.begin();
   for (const TensorSpec& spec : tensors.specs()) {
-    if (spec.role == Role::input && tensors.checksum(spec) != *checksum++) return spec.name;
+    if (spec.role == Role::input && tensors.checksum(spec, executor) != *checksum++) return spec.name;
   }
   return {};
 }

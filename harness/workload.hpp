@@ -66,8 +66,9 @@ class Workload {
 
   // Two sets exchange their inputs, so that the same memory holds other inputs than before.
   void exchange_inputs(int one, int other, Executor& executor);
-  // Name of the first input of a set that is not as it was filled; empty if none.
-  std::string changed_input(int set) const;
+  // Name of the first input of a set that is not as it was filled; empty if none. On the executor's
+  // threads, if one is given.
+  std::string changed_input(int set, Executor* executor = nullptr) const;
   // Inputs and guards become again what they were, whatever a variant did to them.
   void restore(int set, Executor& executor);
 

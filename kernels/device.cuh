@@ -29,6 +29,14 @@ inline __device__ float4 load4(const __half* from) {
   return {low.x, low.y, high.x, high.y};
 }
 
+// Two neighbouring elements, likewise.
+inline __device__ float2 load2(const float* from) { return *reinterpret_cast<const float2*>(from); }
+inline __device__ float2 load2(const __nv_bfloat16* from) {
+  const unsigned bits = *reinterpret_cast<const unsigned*>(from);
+  return {__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000u)};
+}
+inline __device__ float2 load2(const __half* from) { return __half22float2(*reinterpret_cast<const __half2*>(from)); }
+
 inline __device__ void store4(float4 value, float* to) { *reinterpret_cast<float4*>(to) = value; }
 
 // To global memory. The compiler takes a plain float4 store apart where it likes to, which quadruples the sectors; it
@@ -42,7 +50,11 @@ inline __device__ void store(float value, __nv_bfloat16* to) { *to = __float2bfl
 inline __device__ void store(float value, __half* to) { *to = __float2half_rn(value); }
 
 // Two neighbouring elements in one store; rounds to nearest even.
-inline __device__ void store2(float2 value, float* to) { *reinterpret_cast<float2*>(to) = value; }
+inline __device__ void store2(float2 value, float* to) {
+  unsigned long long pair;  // as one value, which the compiler cannot take apart
+  asm("mov.b64 %0, {%1, %2};" : "=l"(pair) : "f"(value.x), "f"(value.y));
+  *reinterpret_cast<unsigned long long*>(to) = pair;
+}
 inline __device__ void store2(float2 value, __nv_bfloat16* to) {
   *reinterpret_cast<__nv_bfloat162*>(to) = __float22bfloat162_rn(value);
 }
@@ -57,6 +69,15 @@ inline __device__ float pick(float first, float second, unsigned which) {
 // Starts copies of 16-byte pieces from global to shared memory, past the registers and L1; both 16-byte aligned.
 // They belong to the group that __pipeline_commit closes next.
 inline __device__ void copy16_async(void* shared, const void* global) { __pipeline_memcpy_async(shared, global, 16); }
+
+// Where threads that follow each other copy pieces of 16 bytes that follow each other, kRowPieces a row of shared
+// memory: the row of the nth piece. Eight lanes write 128 bytes at once; where those are two rows, they are four apart,
+// which keeps rows that are padded by 16 bytes off each other's banks.
+template <int kRowPieces>
+constexpr __device__ int row_of_piece(int n) {
+  const int row = n / kRowPieces;
+  return kRowPieces == 4 ? row / 8 * 8 + row % 2 * 4 + row % 8 / 2 : row;
+}
 
 // Calls body with a null pointer of the dtype's element type on the device, to pick a kernel's instance.
 template <class Body>

@@ -34,6 +34,30 @@ HWY_INLINE Vec exp2_vec(Vec x) {
   return hn::BitCast(Floats(), hn::Add(hn::BitCast(words, power), exponent));
 }
 
+inline constexpr float kLog2E = 0x1.715476p0f;
+
+// 1 / (1 + e^-x), with an absolute error below 2e-7; NaN for NaN in x86's vectors.
+HWY_INLINE Vec sigmoid_vec(Vec x) {
+  const Vec one = broadcast(1);
+  return hn::Div(one, hn::Add(one, exp2_vec(hn::Mul(x, broadcast(-kLog2E)))));
+}
+
+// With a relative error below 4e-7. Exactly +-1 for |x| > 10; NaN for NaN in x86's vectors.
+HWY_INLINE Vec tanh_vec(Vec x) {
+  const Vec one = broadcast(1), size = hn::Abs(x);
+  const Vec grown = exp2_vec(hn::Mul(size, broadcast(2 * kLog2E)));
+  const Vec far = hn::CopySign(hn::NegMulAdd(broadcast(2), hn::Div(one, hn::Add(one, grown)), one), x);
+  // Near 0 that cancels: x + x z P(z), z = x^2, P the minimax polynomial on |x| <= 5/8 by tanh's relative error (4e-9).
+  const Vec z = hn::Mul(x, x);
+  Vec p = broadcast(-0x1.75e1c0p-8f);
+  p = hn::MulAdd(p, z, broadcast(0x1.522698p-6f));
+  p = hn::MulAdd(p, z, broadcast(-0x1.b83c5ap-5f));
+  p = hn::MulAdd(p, z, broadcast(0x1.110726p-3f));
+  p = hn::MulAdd(p, z, broadcast(-0x1.555532p-2f));
+  const Vec near = hn::MulAdd(hn::Mul(x, z), p, x);
+  return hn::IfThenElse(hn::Gt(size, broadcast(0.625f)), far, near);
+}
+
 }  // namespace wkv::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

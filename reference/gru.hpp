@@ -10,8 +10,9 @@
 namespace wkv::reference {
 
 struct GruResult {
-  Matrix y;  // T x C: h_t
-  Vector h;  // C, after the last step
+  Matrix y;                 // T x C: h_t
+  Vector h;                 // C, after the last step
+  Matrix input, recurrent;  // T x 3C: W x_t + b_W, R h_{t-1} + b_R
 };
 
 // x: T x C; h: C, before the first step.

@@ -14,8 +14,9 @@ struct RecurrentWeights {
 };
 
 struct LstmResult {
-  Matrix y;     // T x C: h_t
-  Vector h, c;  // C, after the last step
+  Matrix y;      // T x C: h_t
+  Vector h, c;   // C, after the last step
+  Matrix gates;  // T x 4C, before sigmoid and tanh
 };
 
 // x: T x C; h, c: C, before the first step.

@@ -94,7 +94,7 @@ class Bench(unittest.TestCase):
         self.assertEqual(len(self.plotted()), 1)
 
     def test_no_figures_where_nothing_is_timed(self):
-        for argument in ("--help", "-h", "--list", "--verify-only"):
+        for argument in ("--help", "-h", "--list", "--verify-only", "--ceilings"):
             self.assertEqual(self.bench(argument)[0], 0)
             self.assertEqual(self.arguments(), [argument])
         self.assertEqual(self.bench("--out", "mine.json", STATUS="skipped")[0], 0)

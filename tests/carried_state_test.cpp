@@ -150,7 +150,7 @@ TEST_CASE("variants: a sequence in pieces with the state carried gives what the 
       REQUIRE(run.done() == problem.T);
       CHECK(find_unwritten(run.outputs()) == "");
       const Comparison comparison = compare(run.outputs(), whole.sample().slices, whole.expected(0, executor),
-                                            variant->products, "the reference of the whole");
+                                            products(*variant, problem), "the reference of the whole");
       CHECK(comparison.failure == "");
     }
   }

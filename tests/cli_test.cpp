@@ -78,6 +78,9 @@ TEST_CASE("bench_wkv --help has every option and examples") {
                              "--inputs",
                              "--resume",
                              "--cell-seconds",
+                             "--run-seconds",
+                             "--keep-failed",
+                             "--ceilings",
                              "--memory",
                              "0.4b",
                              "1.5b",
@@ -243,6 +246,41 @@ TEST_CASE("bench_wkv: resuming measures again what was asked for differently") {
   CHECK(times().size() == 2 * 2 + 3);  // T = 4 is not among the cells that the file began with
   CHECK(Bench::run({"--resume", file, "--seed", "12345"}).exit_code == 0);
   CHECK(bench.read("run.json")["benchmarks"][0]["seed"] == 12345);
+}
+
+TEST_CASE("bench_wkv: what failed is tried again by a resumed run, or kept as failed") {
+  const Bench bench;
+  const std::string file = bench.file("run.json");
+  REQUIRE(bench.sweep({"--op", "wkv5", "--variant", "cpu_naive", "--seq", "1,2", "--verify-only", "--out", file})
+              .exit_code == 0);
+  Json document = bench.read("run.json");
+  document["benchmarks"][0]["status"] = "failed";
+  document["benchmarks"][0]["reason"] = "y(b=0) is wrong";
+  std::ofstream(file) << document;
+  const Outcome kept = Bench::run({"--resume", file, "--keep-failed"});
+  CHECK(kept.exit_code == 1);
+  CHECK_THAT(kept.out, Contains("y(b=0) is wrong"));
+  CHECK_THAT(kept.err, Contains("1 verified, 1 failed\n"));
+  CHECK(Bench::run({"--resume", file}).exit_code == 0);
+  CHECK(bench.read("run.json")["benchmarks"][0]["status"] == "verified");
+}
+
+TEST_CASE("bench_wkv: cells that do not fit --run-seconds are listed and left to a resumed run") {
+  const Bench bench;
+  const std::string file = bench.file("run.json");
+  const Outcome outcome =
+      bench.sweep({"--op", "wkv5", "--variant", "cpu_naive", "--seq", "1,2", "--run-seconds", "1e-6", "--out", file});
+  CHECK(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Contains("Skipped") && Contains("T=1, 2: no time left"));
+  CHECK(Bench::run({"--resume", file, "--run-seconds", "60"}).exit_code == 0);
+  CHECK(iteration_names(bench.read("run.json")).size() == 2);
+}
+
+TEST_CASE("bench_wkv --ceilings measures the machine and nothing else") {
+  const Outcome outcome = Bench::run({"--ceilings", "--threads", "1"});
+  CHECK(outcome.exit_code == 0);
+  CHECK_THAT(outcome.out, Contains("GFLOP/s fp32 FMA") && Contains("GB/s in "));
+  CHECK(outcome.err.empty());
 }
 
 TEST_CASE("bench_wkv: a damaged file cannot be resumed") {

@@ -1,8 +1,11 @@
 #include "harness/compare.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
+
+#include "harness/executor.hpp"
 
 namespace wkv {
 namespace {
@@ -103,6 +106,21 @@ TEST_CASE("find_unwritten: poison and what is not finite are told apart, in ever
     REQUIRE(find_unwritten(set) == element_name(spec, offset) + " is inf");
     put(offset, 0);
     REQUIRE(find_unwritten(set) == "");
+  }
+}
+
+TEST_CASE("find_unwritten: several threads find the first element as one does") {
+  const std::vector<Dim> dims{{Axis::batch, 1}, {Axis::time, 5 << 18}, {Axis::head, 1}, {Axis::channel, 2}};
+  const TensorSpec spec{.name = "y", .dims = dims, .dtype = DType::bf16, .role = Role::output};
+  const TensorSet set({spec});
+  auto* y = set.as<BFloat16>("y");
+  std::fill_n(y, spec.elements(), BFloat16(1.0f));
+  Executor executor(3);
+  REQUIRE(find_unwritten(set, &executor) == "");
+  for (const int64_t offset : {spec.elements() - 1, int64_t{1} << 20, (int64_t{1} << 20) - 1, int64_t{7}}) {
+    y[offset] = BFloat16(std::numeric_limits<float>::infinity());
+    REQUIRE(find_unwritten(set, &executor) == element_name(spec, offset) + " is inf");
+    REQUIRE(find_unwritten(set) == element_name(spec, offset) + " is inf");
   }
 }
 

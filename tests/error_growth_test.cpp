@@ -26,7 +26,7 @@ std::map<int64_t, double> errors_over_length(const Variant& variant, DType dtype
     runner->run(0);
     runner->download(0);
     const Comparison comparison = compare(workload.set(0), workload.sample().slices, workload.expected(0, executor),
-                                          variant.products, "the reference");
+                                          products(variant, problem), "the reference");
     CHECK(comparison.failure == "");
     errors[T] = comparison.error;
   }

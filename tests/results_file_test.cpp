@@ -90,6 +90,7 @@ TEST_CASE("results file: a damaged or foreign file gets one clear line") {
   refused(changed([](Json& j) { j["benchmarks"][1]["run_type"] = 0; }), "run_type");
   refused(changed([](Json& j) { j["context"]["seed"] = "x"; }), "seed");
   refused(changed([](Json& j) { j["context"]["arguments"] = Json::array({1}); }), "argument");
+  refused(changed([](Json& j) { j["context"]["device"] = {{"name", 5}}; }), "device");
   CHECK_THROWS_AS(ResultsFile::load(directory / "missing.json"), UsageError);
   CHECK_THROWS_AS(ResultsFile::load(directory / "."), UsageError);
 }
@@ -109,15 +110,27 @@ TEST_CASE("results file: only a results file is replaced, and only by a file tha
 TEST_CASE("results file: measurements of another machine are not mixed with this one's") {
   const TemporaryDirectory directory;
   ResultsFile file = ResultsFile::create(directory / "run.json");
-  CHECK_NOTHROW(check_same_machine(file));
+  CHECK_NOTHROW(check_same_machine(file, ""));
   Json context = file.context();
   context["cpu_model"] = "Abacus 3000";
   file.set_context(context);
-  CHECK_THROWS_WITH(check_same_machine(file), Contains("Abacus 3000") && Contains(cpu_model()));
+  CHECK_THROWS_WITH(check_same_machine(file, ""), Contains("Abacus 3000") && Contains(cpu_model()));
   context = make_context({}, 0, {});
   context["num_cpus"] = 12345;
   file.set_context(context);
-  CHECK_THROWS_WITH(check_same_machine(file), Contains("12345"));
+  CHECK_THROWS_WITH(check_same_machine(file, ""), Contains("12345"));
+}
+
+TEST_CASE("results file: nor are those of another device") {
+  const TemporaryDirectory directory;
+  ResultsFile file = ResultsFile::create(directory / "run.json");
+  CHECK_THROWS_WITH(check_same_machine(file, "GPU A"), Contains("the CPU") && Contains("GPU A"));
+  Json context = file.context();
+  context["device"] = {{"name", "GPU A"}};
+  file.set_context(context);
+  CHECK_NOTHROW(check_same_machine(file, "GPU A"));
+  CHECK_THROWS_WITH(check_same_machine(file, "GPU B"), Contains("GPU A") && Contains("GPU B"));
+  CHECK_THROWS_WITH(check_same_machine(file, ""), Contains("GPU A") && Contains("the CPU"));
 }
 
 TEST_CASE("results file: Google Benchmark's compare.py reads it, skipped cells and all") {

@@ -198,6 +198,20 @@ class Loading(InFolder):
         with self.assertRaisesRegex(results.ResultsError, "from another machine"):
             results.load_all([one, other])
 
+    def test_a_gpu_is_part_of_the_machine_and_the_emulated_device_is_not(self):
+        cells = [synthetic.entry("wkv5", "cuda_a", 64, 1e6)]
+        device = {"name": "GPU A", "emulated": False}
+        one = self.write(synthetic.document(cells, device=device), "1.json")
+        other = self.write(synthetic.document(cells, device={**device, "name": "GPU B"}), "2.json")
+        emulated = self.write(synthetic.document(cells, device={"name": "emulated sm_90", "emulated": True}), "3.json")
+        self.assertEqual(results.load(one).machine, "GPU A, AMD EPYC 7R13, 2 CPUs")
+        self.assertEqual(results.load(one).ceilings[2].bf16_instruction, "mma.sync")
+        self.assertEqual(results.load(emulated).machine, "AMD EPYC 7R13, 2 CPUs")
+        with self.assertRaisesRegex(results.ResultsError, "from another machine .GPU B"):
+            results.load_all([one, other])
+        with self.assertRaisesRegex(results.ResultsError, "the device of its context has no \"name\""):
+            results.load(self.write(synthetic.document(cells, device={"emulated": False}), "4.json"))
+
 
 class Tables(InFolder):
     def test_every_cell_is_there_and_skipped_ones_have_their_reason(self):

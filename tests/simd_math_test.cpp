@@ -16,11 +16,24 @@ namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
 // Any number of values, in place.
-void exp2_all(std::vector<float>& values) {
+template <class Function>
+void for_all(std::vector<float>& values, const Function& function) {
   const size_t count = values.size();
   values.resize((count + kLanes - 1) / kLanes * kLanes);
-  for (size_t i = 0; i < count; i += kLanes) store_vec(exp2_vec(load_vec(values.data() + i)), values.data() + i);
+  for (size_t i = 0; i < count; i += kLanes) store_vec(function(load_vec(values.data() + i)), values.data() + i);
   values.resize(count);
+}
+
+void exp2_all(std::vector<float>& values) {
+  for_all(values, [](Vec x) { return exp2_vec(x); });
+}
+
+void sigmoid_all(std::vector<float>& values) {
+  for_all(values, [](Vec x) { return sigmoid_vec(x); });
+}
+
+void tanh_all(std::vector<float>& values) {
+  for_all(values, [](Vec x) { return tanh_vec(x); });
 }
 
 int lanes() { return kLanes; }
@@ -36,6 +49,8 @@ namespace wkv::kernels {
 namespace {
 
 HWY_EXPORT(exp2_all);
+HWY_EXPORT(sigmoid_all);
+HWY_EXPORT(tanh_all);
 HWY_EXPORT(lanes);
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -85,6 +100,47 @@ TEST_CASE("exp2: infinity above, NaN for NaN") {
     CHECK(exp2_of({128, 129, 1e4f, 3e38f, kInfinity}) == std::vector<float>(5, kInfinity));
     if (HWY_DYNAMIC_DISPATCH(lanes)() == 1) return;  // no vectors, no promise
     CHECK(std::isnan(exp2_of({std::numeric_limits<float>::quiet_NaN()})[0]));
+  });
+}
+
+// Of both signs, from the smallest to where everything is saturated, and 0.
+std::vector<float> arguments_of_all_sizes() {
+  std::vector<float> x{0.0f, -0.0f};
+  for (float magnitude = 1e-30f; magnitude < 1e6f; magnitude *= 1.0003f) x.insert(x.end(), {magnitude, -magnitude});
+  return x;
+}
+
+TEST_CASE("sigmoid: absolute error below 2e-7, between 0 and 1 for every argument") {
+  const std::vector<float> x = arguments_of_all_sizes();
+  each_target([&] {
+    std::vector<float> got = x;
+    HWY_DYNAMIC_DISPATCH(sigmoid_all)(got);
+    double worst = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      worst = std::max(worst, std::abs(double{got[i]} - 1 / (1 + std::exp(-double{x[i]}))));
+      if (got[i] < 0 || got[i] > 1) FAIL(x[i] << " gives " << got[i]);
+    }
+    CHECK(worst < 2e-7);
+    CHECK(worst > 1e-9);
+  });
+}
+
+TEST_CASE("tanh: relative error below 4e-7, odd, exactly 1 from 10 on") {
+  const std::vector<float> x = arguments_of_all_sizes();
+  each_target([&] {
+    std::vector<float> got = x;
+    HWY_DYNAMIC_DISPATCH(tanh_all)(got);
+    double worst = 0, worst_x = 0;
+    for (size_t i = 2; i < x.size(); ++i) {
+      const double expected = std::tanh(double{x[i]}), error = std::abs(double{got[i]} / expected - 1);
+      if (error > worst) worst = error, worst_x = x[i];
+      if (std::abs(x[i]) > 10 && std::abs(got[i]) != 1) FAIL(x[i] << " gives " << got[i]);
+      if (i % 2 == 1 && got[i] != -got[i - 1]) FAIL("not odd at " << x[i]);
+    }
+    CAPTURE(worst_x);
+    CHECK(worst < 4e-7);
+    CHECK(worst > 1e-9);
+    CHECK(got[0] == 0);
   });
 }
 

@@ -212,6 +212,31 @@ TEST_CASE("sweep: where not all repetitions fit the budget there are fewer, but 
   CHECK(result.repetitions() < 25);
 }
 
+TEST_CASE("sweep: what would not end in the time of the run is skipped, and what does still runs") {
+  const Variant variant = slow();
+  SweepSettings settings = quick();
+  settings.cell_seconds = 1000;
+  settings.run_seconds = 10;
+  const Recorder recorder =
+      swept({group_of({&variant}, 16), group_of({&variant}, 4096), group_of({&variant}, 17)}, settings);
+  REQUIRE(recorder.results.size() == 3);
+  CHECK(recorder.results[0].status == "timed");
+  CHECK(recorder.results[1].status == "skipped");
+  CHECK(recorder.results[1].reason == "no time left of the 10.0 s of --run-seconds");
+  CHECK(recorder.results[2].status == "timed");
+}
+
+TEST_CASE("sweep: when the time of the run is over nothing more begins") {
+  const Variant variant = slow();
+  SweepSettings settings = quick();
+  settings.run_seconds = 0.05;
+  const Recorder recorder = swept({group_of({&variant}, 32), group_of({&variant}, 1)}, settings);
+  REQUIRE(recorder.results.size() == 2);
+  CHECK(recorder.results[0].status == "timed");  // begun in time, with nothing known of how long it would take
+  CHECK(recorder.results[1].status == "skipped");
+  CHECK_THAT(recorder.results[1].reason, Contains("no time left"));
+}
+
 TEST_CASE("sweep: a cell whose outcome is known does not run, and serves to predict the next") {
   Variant variant = right();
   Recorder recorder;

@@ -1,8 +1,10 @@
 #include "harness/tensor.hpp"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "harness/executor.hpp"
 #include "harness/operator.hpp"
 
 namespace wkv {
@@ -62,6 +64,28 @@ TEST_CASE("tensor: a checksum sees any change of a bit, and changes of the same 
     }
   }
   REQUIRE(set.checksum(spec) == before);
+}
+
+TEST_CASE("tensor: a checksum is the same by several threads, and sees changes in every block and at its edges") {
+  constexpr int64_t kBlock = 1 << 18, kFloats = 3 * kBlock + 100;
+  const TensorSet set({sequence("x", DType::f32, 1, kFloats, 1, 1, Role::input)});
+  const TensorSpec& spec = set.spec("x");
+  auto* values = set.as<float>("x");
+  std::fill_n(values, kFloats, 1.0f);
+  Executor executor(3);
+  const uint64_t before = set.checksum(spec);
+  REQUIRE(set.checksum(spec, &executor) == before);
+  for (const int64_t i : {int64_t{0}, kBlock - 1, kBlock, 2 * kBlock, 3 * kBlock + 5, kFloats - 1}) {
+    values[i] = 2;
+    REQUIRE(set.checksum(spec, &executor) != before);
+    REQUIRE(set.checksum(spec, &executor) == set.checksum(spec));
+    values[i] = 1;
+  }
+  REQUIRE(set.checksum(spec, &executor) == before);
+  std::fill_n(values + kBlock, kBlock, 3.0f);
+  const uint64_t in_order = set.checksum(spec);
+  std::swap_ranges(values, values + kBlock, values + kBlock);
+  REQUIRE(set.checksum(spec) != in_order);
 }
 
 TEST_CASE("tensor: bf16 rounds to nearest even, and its roundoff is the largest relative error") {

@@ -16,15 +16,17 @@ class RecordingRunner final : public Runner {
 
   const Variant& variant() const override { return variant_; }
   void upload(int set) override { uploaded.push_back(set); }
+  void upload_outputs(int set) override { uploaded_outputs.push_back(set); }
   void run(int set) override { run_(set); }
   std::optional<double> timed_run(int set) override {
     sets.push_back(set);
     return run_(set);
   }
   void download(int) override {}
+  void download_outputs(int) override {}
   size_t peak_extra_bytes() const override { return 0; }
 
-  std::vector<int> sets, uploaded;
+  std::vector<int> sets, uploaded, uploaded_outputs;
 
  private:
   Run run_;
@@ -70,6 +72,26 @@ TEST_CASE("timing: where a device has its own clock, that one counts") {
   for (const auto& run : iterations(timing)) CHECK(run["real_time"].get<double>() == Approx(0.25e9));
 }
 
+TEST_CASE("timing: a repetition with a device's clock is as long as asked for with all that is around the runs") {
+  Fixture fixture;
+  RecordingRunner runner([](int) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return 1e-6;
+  });
+  const Timing timing = time_runner("device", runner, fixture.workload, {.repetitions = 1, .min_seconds = 0.02});
+  REQUIRE(iterations(timing).size() == 1);
+  CHECK(iterations(timing)[0]["real_time"].get<double>() == Approx(1e3));
+  CHECK(iterations(timing)[0]["iterations"].get<int>() > 1);
+  CHECK(iterations(timing)[0]["iterations"].get<int>() <= 10);
+}
+
+TEST_CASE("timing: a device is warmed up for as long as a repetition takes") {
+  Fixture fixture;
+  RecordingRunner runner([](int) { return 0.01; });
+  time_runner("device", runner, fixture.workload, {.repetitions = 1, .min_seconds = 0.095});
+  CHECK(runner.sets.size() == 1 + 10 + 10);  // it tells its clock; warm-up; repetition
+}
+
 TEST_CASE("timing: entries are Google Benchmark's, under the cell's name alone") {
   Fixture fixture;
   RecordingRunner runner([](int set) { return set == 0 ? 0.001 : 0.003; });
@@ -100,25 +122,27 @@ TEST_CASE("timing: iterations take the sets in turn and the last one is told") {
   RecordingRunner runner([](int) { return 0.001; });
   const Timing timing = time_runner("rotation", runner, fixture.workload, {.repetitions = 3, .min_seconds = 0.005});
   REQUIRE(runner.sets.size() > 3 * 5);
-  for (size_t i = 1; i < runner.sets.size(); ++i) CHECK(runner.sets[i] == static_cast<int>((i + 1) % 2));
+  const size_t last = runner.sets.size() - 1;
+  for (size_t i = 0; i < 15; ++i) CHECK(runner.sets[last - i] == (timing.last_set + static_cast<int>(i)) % 2);
   CHECK(timing.last_set == runner.sets.back());
 }
 
 TEST_CASE("timing: outputs are poisoned after the warm-up and before the clock runs") {
   Fixture fixture;
-  int runs = 0;
   std::vector<uint32_t> found;
   RecordingRunner runner([&](int set) -> std::optional<double> {
     auto* y = fixture.workload.set(set).as<uint32_t>("y");
-    if (++runs <= 3) found.push_back(y[0]);
+    found.push_back(y[0]);
     y[0] = 7;
     return 0.001;
   });
-  time_runner("poison", runner, fixture.workload, {.repetitions = 1, .min_seconds = 0.01});
-  REQUIRE(found.size() == 3);
-  CHECK(found[1] == TensorSet::kPoison);  // set 0, which the warm-up had written
-  CHECK(found[2] == TensorSet::kPoison);
-  CHECK(runner.uploaded == std::vector<int>{0, 1, 0, 1});
+  time_runner("poison", runner, fixture.workload, {.repetitions = 1, .min_seconds = 0.0095});
+  REQUIRE(found.size() == 1 + 10 + 10);
+  CHECK(found[10] == 7);  // of the warm-up, which had written both
+  CHECK(found[11] == TensorSet::kPoison);
+  CHECK(found[12] == TensorSet::kPoison);
+  CHECK(runner.uploaded == std::vector<int>{0, 1});
+  CHECK(runner.uploaded_outputs == std::vector<int>{0, 1});
 }
 
 TEST_CASE("timing: an exception of the variant comes through, and the next one is timed as ever") {

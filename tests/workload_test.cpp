@@ -57,6 +57,18 @@ TEST_CASE("sample: rows are sampled where they can be had alone, the first and t
   REQUIRE(sample.slices[0].times != sample.slices[1].times);
 }
 
+TEST_CASE("sample: where all channels depend on each other a batch entry is one slice") {
+  const Problem problem{.B = 9, .T = 64, .H = 4, .N = 8};
+  const Operator& op = operator_named("lstm");
+  REQUIRE(sample_of(op, problem, 1e9, 1).slices.size() == 9);
+  const Sample sample = sample_of(op, problem, 1, 1);
+  REQUIRE(sample.slices.size() == 4);
+  REQUIRE(sample.slices.front().batch == 0);
+  REQUIRE(sample.slices.back().batch == 8);
+  for (const Slice& slice : sample.slices) REQUIRE((slice.head == 0 && slice.times.empty()));
+  REQUIRE(sample.description == "4 of 9 batch entries, 64 of 64 rows");
+}
+
 TEST_CASE("sample: another seed gives other heads and rows between the first and the last") {
   const Problem problem{.B = 1, .T = 65536, .H = 32, .N = 64};
   for (const char* op : {"wkv5", "attention"}) {

@@ -8,20 +8,44 @@
 #include <vector>
 
 #include "harness/device/cuda_driver.hpp"
+#include "harness/device/fatbin.hpp"
 
 namespace wkv {
 namespace {
 
+constexpr int kNvccVersion = 13000;     // CUDA 13: machine code within a major version needs no newer driver
+constexpr int kLeastDriver = 12000;     // ptx_for_cuda_12
+constexpr int kLeastArchitecture = 80;  // the oldest that there is PTX for
+
 cuda::Address number(const std::byte* address) { return reinterpret_cast<cuda::Address>(address); }
 
 cuda::DeviceId device_at(const cuda::Driver& driver, int index) {
-  driver.init(0);
   int count = 0;
-  driver.device_count(&count);
+  try {
+    driver.init(0);
+    driver.device_count(&count);
+  } catch (const DeviceError& error) {
+    throw DeviceError(fmt::format("no GPU: {}", error.what()));
+  }
   if (index >= count) throw DeviceError(fmt::format("no GPU number {}: NVIDIA's driver knows {}", index, count));
   cuda::DeviceId device = 0;
   driver.device(&device, index);
   return device;
+}
+
+// 1000 major + 10 minor.
+int version_of(const cuda::Driver& driver) {
+  int version = 0;
+  driver.version(&version);
+  return version;
+}
+
+// For a driver of CUDA 12, which takes neither machine code nor PTX of a later nvcc: the PTX as of the version that
+// CUDA 12.0 came with. The kernels use nothing that is newer; if they did, the driver's compiler would say so.
+std::string ptx_for_cuda_12(const std::byte* fatbin, int architecture) {
+  std::string ptx(ptx_of(fatbin, architecture == 90 ? 90 : 80));
+  const size_t begin = ptx.find(".version "), end = ptx.find('\n', begin);
+  return ptx.replace(begin, end - begin, ".version 8.0");
 }
 
 DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device) {
@@ -33,9 +57,19 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
   std::array<char, 256> name{};
   driver.device_name(name.data(), static_cast<int>(name.size()), device);
   DeviceProperties properties;
+  const int version = version_of(driver);
+  if (version < kLeastDriver) {
+    throw DeviceError(fmt::format("NVIDIA's driver is too old: it knows CUDA {}.{}, and 12.0 is needed", version / 1000,
+                                  version % 1000 / 10));
+  }
   properties.name = name.data();
+  properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.library.file());
   properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
   properties.multiprocessors = attribute(cuda::kMultiprocessors);
+  if (properties.architecture < kLeastArchitecture) {
+    throw DeviceError(fmt::format("{} has compute capability {:.1f}, and 8.0 is needed", properties.name,
+                                  properties.architecture / 10.0));
+  }
   driver.device_memory(&properties.memory_bytes, device);
   properties.l2_bytes = static_cast<size_t>(attribute(cuda::kL2Bytes));
   properties.clock_hz = 1e3 * attribute(cuda::kClockRate);
@@ -45,7 +79,11 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
 }  // namespace
 
 struct CudaDevice::State {
-  State(std::unique_ptr<cuda::Driver> owned_driver, cuda::DeviceId id) : driver(std::move(owned_driver)), device(id) {
+  State(std::unique_ptr<cuda::Driver> owned_driver, cuda::DeviceId id, int its_architecture)
+      : driver(std::move(owned_driver)),
+        device(id),
+        architecture(its_architecture),
+        is_older(version_of(*driver) < kNvccVersion) {
     cuda::Context context = nullptr;
     driver->retain_context(&context, device);
     driver->set_context(context);
@@ -70,17 +108,27 @@ struct CudaDevice::State {
     if (found != kernels.end()) return found->second;
     auto module = modules.find(registered.fatbin);
     if (module == modules.end()) {
-      cuda::Module loaded = nullptr;
-      driver->load_module(&loaded, registered.fatbin);
-      module = modules.emplace(registered.fatbin, loaded).first;
+      module = modules.emplace(registered.fatbin, load(registered.fatbin)).first;
     }
     Kernel kernel;
     driver->function(&kernel.function, module->second, registered.symbol.c_str());
     return kernels.emplace(&registered, kernel).first->second;
   }
 
+  cuda::Module load(const std::byte* fatbin) const {
+    cuda::Module module = nullptr;
+    if (is_older) {
+      driver->load_module(&module, ptx_for_cuda_12(fatbin, architecture).c_str());
+    } else {
+      driver->load_module(&module, fatbin);
+    }
+    return module;
+  }
+
   std::unique_ptr<cuda::Driver> driver;
   cuda::DeviceId device;
+  int architecture;
+  bool is_older;  // than the nvcc that compiled the kernels
   std::array<cuda::Event, 2> events{};
   std::map<const std::byte*, cuda::Module> modules;
   std::map<const RegisteredKernel*, Kernel> kernels;
@@ -93,7 +141,7 @@ CudaDevice::CudaDevice(int index, const std::string& driver_file)
 CudaDevice::CudaDevice(std::unique_ptr<cuda::Driver> driver, int index)
     : Device(properties_of(*driver, device_at(*driver, index))) {
   const cuda::DeviceId device = device_at(*driver, index);
-  state_ = std::make_unique<State>(std::move(driver), device);
+  state_ = std::make_unique<State>(std::move(driver), device, properties().architecture);
 }
 
 CudaDevice::~CudaDevice() {
@@ -175,7 +223,7 @@ KernelAttributes CudaDevice::attributes_of(const RegisteredKernel& kernel) {
                               .static_shared_bytes = attribute(cuda::kStaticShared),
                               .spills = std::nullopt};
   // The driver does not tell spills. The report was made for sm_90a; elsewhere the driver compiled the PTX itself.
-  if (properties().architecture == 90) {
+  if (properties().architecture == 90 && !state_->is_older) {
     if (const auto compiled = compiler_attributes(kernel.symbol)) attributes.spills = compiled->spills;
   }
   return attributes;

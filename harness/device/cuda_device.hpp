@@ -11,12 +11,13 @@ namespace wkv {
 
 namespace cuda {
 struct Driver;
-}
+std::string driver_file();
+}  // namespace cuda
 
 class CudaDevice final : public Device {
  public:
   // Throws DeviceError in one line where there is no driver or no GPU.
-  explicit CudaDevice(int index = 0, const std::string& driver_file = "libcuda.so.1");
+  explicit CudaDevice(int index = 0, const std::string& driver_file = cuda::driver_file());
   ~CudaDevice() override;
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;

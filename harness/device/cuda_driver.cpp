@@ -3,15 +3,22 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 #include "harness/device/device.hpp"
 
 namespace wkv::cuda {
 
+std::string driver_file() {
+  const char* named = std::getenv("WKV_CUDA_DRIVER");
+  return named == nullptr || *named == '\0' ? "libcuda.so.1" : named;
+}
+
 Library::Library(const std::string& file)
-    : handle_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL), [](void* handle) {
+    : file_(file), handle_(dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL), [](void* handle) {
         if (handle != nullptr) dlclose(handle);
       }) {
-  if (handle_ == nullptr) throw DeviceError(fmt::format("no GPU: {} (NVIDIA's driver) is not on this machine", file));
+  if (handle_ == nullptr) throw DeviceError(fmt::format("no GPU: cannot load NVIDIA's driver: {}", dlerror()));
 }
 
 void* Library::symbol(const char* name) const {

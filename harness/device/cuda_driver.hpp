@@ -22,13 +22,18 @@ constexpr Result kOutOfMemory = 2;
 constexpr int kClockRate = 13, kMultiprocessors = 16, kL2Bytes = 38, kMajor = 75, kMinor = 76;  // CUdevice_attribute
 constexpr int kStaticShared = 1, kLocal = 3, kRegisters = 4, kMaxDynamicShared = 8;             // CUfunction_attribute
 
+// libcuda.so.1 as the loader finds it, or the file that the environment variable WKV_CUDA_DRIVER names.
+std::string driver_file();
+
 // The library, closed again with the last copy.
 class Library {
  public:
   explicit Library(const std::string& file);  // throws DeviceError: there is no such library
   void* symbol(const char* name) const;       // throws DeviceError
+  const std::string& file() const { return file_; }
 
  private:
+  std::string file_;
   std::shared_ptr<void> handle_;
 };
 
@@ -55,6 +60,7 @@ struct Driver {
 
   Library library;
   Call<unsigned> init{library, "cuInit"};
+  Call<int*> version{library, "cuDriverGetVersion"};
   Call<int*> device_count{library, "cuDeviceGetCount"};
   Call<DeviceId*, int> device{library, "cuDeviceGet"};
   Call<char*, int, DeviceId> device_name{library, "cuDeviceGetName"};

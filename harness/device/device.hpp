@@ -32,6 +32,7 @@ struct LaunchShape {
 
 struct DeviceProperties {
   std::string name;
+  std::string driver{};   // of a real GPU: the CUDA version that it knows, and its file
   bool emulated = false;  // checks every access, counts, and has no time
   int architecture = 0;   // 90 for compute capability 9.0
   int multiprocessors = 0;

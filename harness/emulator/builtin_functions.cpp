@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -41,7 +42,7 @@ void run_assert_fail(Context& context, const Op& op, Mask lanes) {
   context.abort();
 }
 
-// The arguments of one thread's printf: they lie in its memory, each at a multiple of its size.
+// The arguments of one thread's printf, and what they point to: they lie in its memory, each at a multiple of its size.
 class PrintArguments {
  public:
   PrintArguments(Context& context, const Op& op, uint32_t lane, uint64_t address)
@@ -52,70 +53,125 @@ class PrintArguments {
   template <class T>
   T next() {
     address_ = (address_ + sizeof(T) - 1) / sizeof(T) * sizeof(T);
+    address_ += sizeof(T);
+    return load<T>(address_ - sizeof(T));
+  }
+  // A string in memory of any kind; an access that is wrong reads a 0.
+  std::string text(uint64_t address) {
+    if (context_.grid->memory->find(address)) return text_at(context_, address);
+    std::string text;
+    while (const char c = load<char>(address++)) text += c;
+    return text;
+  }
+
+ private:
+  template <class T>
+  T load(uint64_t address) {
     uint64_t addresses[kLanes] = {};
     alignas(16) std::byte values[sizeof(T) * kLanes];
-    addresses[lane_] = address_;
-    address_ += sizeof(T);
+    addresses[lane_] = address;
     context_.load(op_, addresses, Mask{1} << lane_, sizeof(T), values);
     T value;
     std::memcpy(&value, values + sizeof(T) * lane_, sizeof value);
     return value;
   }
 
- private:
   Context& context_;
   Op op_;
   uint32_t lane_;
   uint64_t address_;
 };
 
-template <class T>
-std::string print_one(const std::string& specification, T value) {
-  char text[512];
+// A conversion of a format: %[flags][width][.precision][size]letter.
+struct Conversion {
+  std::string flags;
+  int width = 0, precision = -1;  // -1: not given
+  bool is_long = false;
+  char letter = 0;
+
+  template <class T>
+  std::string print(std::string_view size, T value) const {
+    const std::string specification = fmt::format("%{}*.*{}{}", flags, size, letter);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-  std::snprintf(text, sizeof text, specification.c_str(), value);
+    std::string text(static_cast<size_t>(std::snprintf(nullptr, 0, specification.c_str(), width, precision, value)), 0);
+    std::snprintf(text.data(), text.size() + 1, specification.c_str(), width, precision, value);
 #pragma GCC diagnostic pop
-  return text;
+    return text;
+  }
+};
+
+// What follows a %, which is taken off the format; "*" takes an argument. Without a letter it is no conversion.
+Conversion take_conversion(std::string_view& format, PrintArguments& arguments) {
+  constexpr int kWidest = 4096;
+  const auto take_any_of = [&](std::string_view characters) {
+    const size_t length = std::min(format.find_first_not_of(characters), format.size());
+    const std::string taken(format.substr(0, length));
+    format.remove_prefix(length);
+    return taken;
+  };
+  const auto take_number = [&] {
+    if (format.starts_with('*')) {
+      format.remove_prefix(1);
+      return std::clamp(arguments.next<int>(), -kWidest, kWidest);
+    }
+    int number = 0;
+    for (const char digit : take_any_of("0123456789")) number = std::min(10 * number + (digit - '0'), kWidest);
+    return number;
+  };
+  Conversion conversion;
+  conversion.flags = take_any_of("-+ #0");
+  conversion.width = take_number();
+  if (format.starts_with('.')) {
+    format.remove_prefix(1);
+    conversion.precision = take_number();
+  }
+  conversion.is_long = take_any_of("hlLzjt").find_first_of("lzjt") != std::string::npos;
+  if (format.empty() || std::string_view("diouxXeEfFgGaAcsp%").find(format.front()) == std::string_view::npos) {
+    return conversion;
+  }
+  conversion.letter = format.front();
+  format.remove_prefix(1);
+  return conversion;
 }
 
-// One conversion from % to its letter, which is taken off the format.
-std::string print_conversion(const Context& context, std::string_view& format, PrintArguments& arguments) {
-  const size_t length = std::min(format.find_first_of("diouxXeEfFgGaAcsp%", 1), format.size() - 1);
-  const std::string specification(format.substr(0, length + 1));
-  format.remove_prefix(length + 1);
-  const bool is_long = specification.find('l') != std::string::npos;
-  switch (specification.back()) {
+std::string print_conversion(std::string_view& format, PrintArguments& arguments) {
+  const std::string_view whole = format;
+  format.remove_prefix(1);
+  const Conversion conversion = take_conversion(format, arguments);
+  switch (conversion.letter) {
+    case 0:
+      return std::string(whole.substr(0, whole.size() - format.size()));  // as it stands
+    case '%':
+      return "%";
     case 'd':
     case 'i':
     case 'o':
     case 'u':
     case 'x':
     case 'X':
-      return is_long ? print_one(specification, arguments.next<long long>())
-                     : print_one(specification, arguments.next<int>());
+      return conversion.is_long ? conversion.print("ll", arguments.next<long long>())
+                                : conversion.print("", arguments.next<int>());
     case 'c':
-      return print_one(specification, arguments.next<int>());
+      return conversion.print("", arguments.next<int>());
     case 's':
-      return print_one(specification, text_at(context, arguments.next<uint64_t>()).c_str());
+      return conversion.print("", arguments.text(arguments.next<uint64_t>()).c_str());
     case 'p':
-      return print_one(specification, reinterpret_cast<void*>(arguments.next<uint64_t>()));
-    case '%':
-      return "%";
+      return conversion.print("", reinterpret_cast<void*>(arguments.next<uint64_t>()));
     default:
-      return print_one(specification, arguments.next<double>());
+      return conversion.print("", arguments.next<double>());
   }
 }
 
 // vprintf(format, arguments)
 void run_print(Context& context, const Op& op, Mask lanes) {
   for_each_lane(lanes, [&](uint32_t lane) {
-    const std::string text = text_at(context, argument_of(context, op, lane, 0));
     PrintArguments arguments(context, op, lane, argument_of(context, op, lane, 1));
+    const std::string text = arguments.text(argument_of(context, op, lane, 0));
     std::string output;
     for (std::string_view format = text; !format.empty();) {
       if (format.front() == '%') {
-        output += print_conversion(context, format, arguments);
+        output += print_conversion(format, arguments);
         continue;
       }
       const size_t plain = std::min(format.find('%'), format.size());

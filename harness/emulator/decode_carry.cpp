@@ -1,5 +1,6 @@
 // Sums and products that take or leave a carry: add.cc, addc, sub.cc, subc, mad.cc, madc. The carry is one hidden
-// predicate of the function.
+// predicate of the function. As on hardware a subtraction is a + ~b + 1 and leaves that sum's carry, the opposite of
+// its borrow: the 128-bit division that nvcc generates reads it with addc.
 #include "harness/emulator/integer.hpp"
 #include "harness/emulator/opcodes.hpp"
 
@@ -23,15 +24,15 @@ void run_with_carry(Context& context, const Op& op, Mask lanes) {
   Mask out = 0;
   for (Mask rest = lanes; rest; rest &= rest - 1) {
     const uint32_t lane = first_lane(rest);
-    const bool carry = in >> lane & 1;
+    const bool subtract = op.flags & kSubtract, carry = (in >> lane & 1) != (subtract && op.flags & kCarryIn);
     T x = a[lane], y = b[lane];
     if (op.flags & kProduct) {
       x = op.flags & kHigh ? multiply_high(x, y) : static_cast<T>(x * y);
       y = c[lane];
     }
-    const WithCarry<T> sum = op.flags & kSubtract ? subtract_with_borrow(x, y, carry) : add_with_carry(x, y, carry);
+    const WithCarry<T> sum = subtract ? subtract_with_borrow(x, y, carry) : add_with_carry(x, y, carry);
     if (op.dst[0] != kNone) lanes_at<T>(context, op.dst[0])[lane] = sum.value;
-    out |= Mask{sum.carry} << lane;
+    out |= Mask{sum.carry != subtract} << lane;
   }
   if (op.flags & kCarryOut) carries = (carries & ~lanes) | out;
 }

@@ -350,6 +350,7 @@ bool is_packed(Type type) {
 }
 
 void decode_cvt(Decoder& d, Op& op) {
+  if (d.take("pack")) return decode_pack(d, op);
   const Modes modes = take_modes(d, op);
   const Type to = d.take_type(), from = d.take_type();
   op.instruction_class = InstructionClass::conversion;

@@ -1,5 +1,6 @@
 // The SIMD video instructions: two or four sums, differences, minima or maxima in a 32-bit register, whose results may
-// be added up. Selectors and masks are not covered; without them the third operand counts for .add only.
+// be added up, and cvt.pack, which puts saturated integers side by side. Selectors and masks are not covered; without
+// them the third operand counts for .add only.
 #include <algorithm>
 
 #include "harness/emulator/opcodes.hpp"
@@ -72,7 +73,42 @@ void decode_fields(Decoder& d, Op& op) {
   op.run = run_fields;
 }
 
+// d = c << 2 bits | saturated a << bits | saturated b; with 16 bits there is no c.
+template <uint32_t kBits, bool kSigned>
+void run_pack(Context& context, const Op& op, Mask lanes) {
+  if (op.dst[0] == kNone) return;
+  constexpr int32_t kLow = kSigned ? -(1 << (kBits - 1)) : 0, kHigh = (1 << (kBits - kSigned)) - 1;
+  const auto* a = values_of<int32_t>(context, op.src[0]);
+  const auto* b = values_of<int32_t>(context, op.src[1]);
+  const auto* c = values_of<uint32_t>(context, op.src[2]);
+  auto* d = register_at<uint32_t>(context, op.dst[0]);
+  const auto saturated = [&](int32_t x) {
+    return static_cast<uint32_t>(std::clamp(x, kLow, kHigh)) & ((1u << kBits) - 1);
+  };
+  for_each_lane(lanes, [&](uint32_t lane) {
+    const uint32_t above = kBits == 16 ? 0 : c[lane] << (2 * kBits % 32);
+    d[lane] = above | saturated(a[lane]) << kBits | saturated(b[lane]);
+  });
+}
+
 }  // namespace
+
+void decode_pack(Decoder& d, Op& op) {
+  d.take_one_of({"sat"});
+  const std::string_view to = d.take_one_of({"s8", "u8", "s16", "u16"});
+  d.take_one_of({"s32"});
+  const bool bytes = to == "s8" || to == "u8";
+  if (bytes) d.take_one_of({"b32"});
+  const size_t sources = bytes ? 3 : 2;
+  d.expect_operands(sources + 1, sources + 1);
+  op.instruction_class = InstructionClass::conversion;
+  op.dst[0] = d.destination(d.operand(0), Type::b32);
+  for (size_t i = 0; i < sources; ++i) op.src[i] = d.source(d.operand(i + 1), i < 2 ? Type::s32 : Type::b32);
+  op.run = to == "s8"    ? run_pack<8, true>
+           : to == "u8"  ? run_pack<8, false>
+           : to == "s16" ? run_pack<16, true>
+                         : run_pack<16, false>;
+}
 
 void add_video_opcodes(OpcodeTable& table) {
   table.insert({{"vadd2", decode_fields<kAdd, 2>},

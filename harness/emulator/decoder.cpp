@@ -41,12 +41,18 @@ void Decoder::finish() {
 
 void Decoder::lay_out() {
   for (const Type type : syntax_.registers) registers_.push_back({type});
+  const auto place_at = [&](uint32_t& top, const syntax::Variable& variable, uint32_t most, std::string_view kind) {
+    const uint32_t begin = (top + variable.alignment - 1) / variable.alignment * variable.alignment;
+    if (begin + variable.bytes > most) {
+      function_.unsupported = fmt::format("{}: PTX line {}, in {}: more than {} bytes of {}", module_.name,
+                                          syntax_.line, syntax_.name, most, kind);
+      return Place{0, 0};
+    }
+    top = begin + static_cast<uint32_t>(variable.bytes);
+    return Place{begin, static_cast<uint32_t>(variable.bytes)};
+  };
   const auto add = [&](const syntax::Variable& variable) {
-    uint32_t& top = function_.parameter_bytes;
-    top = (top + variable.alignment - 1) / variable.alignment * variable.alignment;
-    const Place place{top, static_cast<uint32_t>(variable.bytes)};
-    top += place.bytes;
-    return place;
+    return place_at(function_.parameter_bytes, variable, kMaxParameters, "parameters");
   };
   if (!syntax_.is_entry) {
     for (const auto& parameter : syntax_.parameters) {
@@ -59,10 +65,7 @@ void Decoder::lay_out() {
     if (variable.space == Space::param) {
       variable_offsets_.back() = add(variable).offset;
     } else if (variable.space == Space::local) {
-      uint32_t& top = function_.local_bytes;
-      top = (top + variable.alignment - 1) / variable.alignment * variable.alignment;
-      variable_offsets_.back() = top;
-      top += static_cast<uint32_t>(variable.bytes);
+      variable_offsets_.back() = place_at(function_.local_bytes, variable, kMaxLocal, "local memory").offset;
     }
   }
   function_.local_bytes = (function_.local_bytes + 15) / 16 * 16;

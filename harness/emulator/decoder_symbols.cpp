@@ -1,6 +1,7 @@
 // What names in operands mean: special registers, variables, functions.
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "harness/emulator/decoder.hpp"
@@ -52,6 +53,8 @@ constexpr std::pair<std::string_view, Special> kSpecials[] = {
     {"%gridid", Special::gridid},
     {"%dynamic_smem_size", Special::dynamic_smem_size},
     {"%total_smem_size", Special::total_smem_size},
+    {"%aggr_smem_size", Special::total_smem_size},
+    {"%current_graph_exec", Special::zero},
 };
 
 constexpr std::pair<std::string_view, uint32_t> kConstants[] = {
@@ -62,6 +65,19 @@ constexpr std::pair<std::string_view, uint32_t> kConstants[] = {
     {"%reserved_smem_offset_1", kReservedSharedPart},
 };
 
+// What the driver and the performance monitor would fill in: %envreg0 to 31, %pm0 to 7 and their 64-bit forms.
+bool is_unset(std::string_view name) {
+  const auto numbered = [&](std::string_view prefix, int count) {
+    if (!name.starts_with(prefix)) return false;
+    const std::string_view digits = name.substr(prefix.size());
+    int number = -1;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return error == std::errc() && end == digits.data() + digits.size() && number >= 0 && number < count;
+  };
+  if (name.starts_with("%pm") && name.ends_with("_64")) name.remove_suffix(3);
+  return numbered("%envreg", 32) || numbered("%pm", 8);
+}
+
 }  // namespace
 
 std::optional<Source> Decoder::special(std::string_view name, uint32_t bytes) {
@@ -70,6 +86,7 @@ std::optional<Source> Decoder::special(std::string_view name, uint32_t bytes) {
   }
   const auto* known = std::find_if(std::begin(kSpecials), std::end(kSpecials),
                                    [&](const auto& special) { return special.first == name; });
+  if (known == std::end(kSpecials) && is_unset(name)) return special_source(Special::zero, 0, bytes, 0);
   if (known == std::end(kSpecials)) return std::nullopt;
   return special_source(known->second, 0, bytes, 0);
 }

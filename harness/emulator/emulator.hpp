@@ -35,7 +35,8 @@ class Memory {
   Memory& operator=(const Memory&) = delete;
 
   // 256-byte aligned, contents undefined and known to be never written, unmapped addresses before and behind.
-  // The name appears in findings.
+  // The name appears in findings. Throws std::bad_alloc where the host has not enough; so does a launch whose module
+  // has such variables.
   uint64_t allocate(size_t bytes, std::string name = {});
   void free(uint64_t address);  // of an allocation's begin, or 0
 

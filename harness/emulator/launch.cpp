@@ -18,6 +18,7 @@ constexpr Dim3 kMaxBlock{1024, 1024, 64};
 constexpr Dim3 kMaxGrid{0x7fffffff, 65535, 65535};
 constexpr uint32_t kMaxStaticShared = 48 * 1024;
 constexpr uint32_t kMaxShared = 227 * 1024;
+constexpr uint32_t kMaxArguments = 32764;
 
 bool within(const Dim3& size, const Dim3& limit) {
   return size.x >= 1 && size.y >= 1 && size.z >= 1 && size.x <= limit.x && size.y <= limit.y && size.z <= limit.z;
@@ -34,6 +35,9 @@ std::optional<std::pair<FindingKind, std::string>> refusal(const Entry& entry, c
                      fmt::format("{} bytes of arguments were given; its {} parameters take {}", argument_bytes,
                                  entry.parameters.size(), entry.parameter_bytes));
   }
+  if (argument_bytes > kMaxArguments) {
+    return limit(fmt::format("{} bytes of parameters; there can be {}", argument_bytes, kMaxArguments));
+  }
   if (!within(launch.grid, kMaxGrid)) {
     return limit(fmt::format("a grid of {} blocks; each must be 1 to {}", text_of(launch.grid), text_of(kMaxGrid)));
   }
@@ -45,9 +49,9 @@ std::optional<std::pair<FindingKind, std::string>> refusal(const Entry& entry, c
     return limit(fmt::format("a block of {} threads; there can be {}", threads, kMaxThreads));
   }
   const auto& most = entry.max_block;
-  if (most[0] && threads > most[0] * most[1] * most[2]) {
-    return limit(
-        fmt::format("a block of {} threads; the kernel is compiled for {}", threads, most[0] * most[1] * most[2]));
+  if (most[0] && threads > double{1} * most[0] * most[1] * most[2]) {
+    return limit(fmt::format("a block of {} threads; the kernel is compiled for {}", threads,
+                             text_of({most[0], most[1], most[2]})));
   }
   const auto& required = entry.required_block;
   if (required[0] && required != std::array{launch.block.x, launch.block.y, launch.block.z}) {

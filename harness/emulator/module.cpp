@@ -10,6 +10,8 @@
 namespace wkv::emulator {
 namespace {
 
+constexpr uint32_t kMaxSharedVariables = 1u << 30;  // so that sums do not overflow; launches have their own limit
+
 uint32_t align(uint32_t offset, uint32_t alignment) { return (offset + alignment - 1) / alignment * alignment; }
 
 class Builder {
@@ -79,6 +81,9 @@ class Builder {
         top = common + entry->shared_bytes;
       }
       variable.shared_offset = align(top, syntax.alignment);
+      if (variable.shared_offset > kMaxSharedVariables) {
+        throw Error(fmt::format("{}: more than {} bytes of shared memory", image_->name, kMaxSharedVariables));
+      }
       top = variable.shared_offset + static_cast<uint32_t>(syntax.bytes);
       if (entry) {
         entry->shared_bytes = top - common;
@@ -116,13 +121,15 @@ class Builder {
   }
 
   // The first instruction that is not covered in what the entry reaches, or a function without a body.
-  std::string unsupported_in(const Function& function, std::vector<bool>& seen) const {
-    if (seen[function.index]) return {};
-    seen[function.index] = true;
-    if (!function.unsupported.empty()) return function.unsupported;
-    for (const uint32_t callee : function.callees) {
-      const Function& other = *image_->functions[callee];
-      if (std::string why = unsupported_in(other, seen); !why.empty()) return why;
+  std::string unsupported_in(const Function& entry, std::vector<bool>& seen) const {
+    std::vector<uint32_t> open = {entry.index};
+    while (!open.empty()) {
+      const Function& function = *image_->functions[open.back()];
+      open.pop_back();
+      if (seen[function.index]) continue;
+      seen[function.index] = true;
+      if (!function.unsupported.empty()) return function.unsupported;
+      open.insert(open.end(), function.callees.rbegin(), function.callees.rend());
     }
     return {};
   }

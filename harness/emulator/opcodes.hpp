@@ -44,6 +44,9 @@ void add_matrix_opcodes(OpcodeTable&);
 void add_mbarrier_opcodes(OpcodeTable&);
 void add_video_opcodes(OpcodeTable&);
 
+// cvt.pack.
+void decode_pack(Decoder& d, Op& op);
+
 // cp.async.mbarrier.arrive and cp.async.bulk.
 void decode_copy_arrival(Decoder& d, Op& op);
 void decode_bulk_copy(Decoder& d, Op& op);

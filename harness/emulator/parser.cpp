@@ -12,6 +12,12 @@ using syntax::Variable;
 
 namespace {
 
+// Far beyond what a device has, so that sums of sizes and the stack hold whatever the text says.
+constexpr uint32_t kMaxNesting = 200;
+constexpr uint32_t kMaxAlignment = 64 * 1024;
+constexpr uint64_t kMaxGlobal = uint64_t{1} << 32;  // bytes of a variable
+constexpr uint64_t kMaxOther = uint64_t{1} << 24;   // of one that is not in global memory
+
 std::optional<Space> space_of(std::string_view directive) {
   if (directive == ".global") return Space::global;
   if (directive == ".const") return Space::constant;
@@ -54,7 +60,7 @@ void Parser::directive() {
   } else if (token.is(".entry") || token.is(".func")) {
     function(token.is(".entry"));
   } else if (token.is(".pragma") || token.is(".alias")) {
-    while (!lexer_.accept(";")) lexer_.next();
+    skip_past(";");
   } else if (token.is(".loc")) {
     location();
   } else if (const auto space = space_of(token.text); space && token.kind == Token::Kind::word) {
@@ -70,6 +76,16 @@ void Parser::file() {
   if (name.kind != Token::Kind::string) lexer_.fail("expected a file name");
   module_.files[static_cast<uint32_t>(index)] = name.text;
   while (lexer_.accept(",")) lexer_.integer();
+}
+
+Parser::Nesting::Nesting(Parser& parser) : parser_(parser) {
+  if (++parser_.depth_ > kMaxNesting) parser_.lexer_.fail("nested too deeply");
+}
+
+void Parser::skip_past(std::string_view symbol) {
+  while (!lexer_.accept(symbol)) {
+    if (lexer_.next().kind == Token::Kind::end) lexer_.fail(fmt::format("expected \"{}\"", symbol));
+  }
 }
 
 // Debug information in DWARF; .loc has what is needed.
@@ -114,7 +130,9 @@ void Parser::function_attributes(Function& function) {
       block = {static_cast<uint32_t>(lexer_.integer()), 1, 1};
       for (size_t i = 1; i < 3 && lexer_.accept(","); ++i) block[i] = static_cast<uint32_t>(lexer_.integer());
     } else if (name == ".pragma" || name == ".attribute") {
-      while (!lexer_.accept(";") && !lexer_.accept(")")) lexer_.next();
+      while (!lexer_.accept(";") && !lexer_.accept(")")) {
+        if (lexer_.next().kind == Token::Kind::end) lexer_.fail("expected \";\"");
+      }
     } else if (name.starts_with(
                    ".")) {  // .minnctapersm, .maxnreg, .noreturn, .unique ... do not change what is computed
       while (lexer_.peek().kind == Token::Kind::integer || lexer_.peek().is(",")) lexer_.next();
@@ -125,13 +143,13 @@ void Parser::function_attributes(Function& function) {
 }
 
 void Parser::keep(Function function) {
-  const auto known = std::find_if(module_.functions.begin(), module_.functions.end(),
-                                  [&](const Function& other) { return other.name == function.name; });
-  if (known == module_.functions.end()) {
+  const auto [known, is_new] = function_index_.emplace(function.name, module_.functions.size());
+  if (is_new) {
     module_.functions.push_back(std::move(function));
   } else if (function.has_body) {
-    if (known->has_body) lexer_.fail_at(function.line, fmt::format("\"{}\" is defined twice", function.name));
-    *known = std::move(function);
+    Function& declaration = module_.functions[known->second];
+    if (declaration.has_body) lexer_.fail_at(function.line, fmt::format("\"{}\" is defined twice", function.name));
+    declaration = std::move(function);
   }
 }
 
@@ -167,8 +185,8 @@ void Parser::variable_type(Variable& variable) {
     const Token token = lexer_.next();
     if (token.is(".align")) {
       alignment = static_cast<uint32_t>(lexer_.integer());
-      if (alignment == 0 || (alignment & (alignment - 1)))
-        lexer_.fail_at(token.line, "alignment is not a power of two");
+      if (alignment == 0 || (alignment & (alignment - 1)) || alignment > kMaxAlignment)
+        lexer_.fail_at(token.line, "alignment is not a power of two, or too large");
     } else if (token.is(".v2")) {
       vector = 2;
     } else if (token.is(".v4")) {
@@ -195,8 +213,13 @@ void Parser::dimensions(Variable& variable, bool may_be_open) {
       open = true;
       continue;
     }
-    variable.bytes *= lexer_.integer();
+    if (__builtin_mul_overflow(variable.bytes, lexer_.integer(), &variable.bytes)) lexer_.fail("too many elements");
     lexer_.expect("]");
+  }
+  const bool in_memory = variable.space == Space::global || variable.space == Space::constant;
+  const uint64_t most = in_memory ? kMaxGlobal : kMaxOther;
+  if (variable.bytes > most) {
+    lexer_.fail(fmt::format("\"{}\" has {} bytes, more than {}", variable.name, variable.bytes, most));
   }
   if (open && !may_be_open) lexer_.fail("a size is missing");
   if (open) variable.bytes = 0;
@@ -211,7 +234,7 @@ std::vector<Variable> Parser::variables(Space space, bool is_extern) {
   do {
     Variable variable = common;
     variable.name = lexer_.word();
-    const uint64_t element = variable.bytes;
+    const uint64_t element = std::max<uint64_t>(1, variable.bytes);
     dimensions(variable, true);
     if (lexer_.accept("=")) {
       const bool open = variable.bytes == 0;
@@ -235,6 +258,7 @@ void Parser::initialiser(Variable& variable) {
 // A value or a braced list of them, each of the variable's type: number, symbol, symbol+number, generic(symbol)+number,
 // or mask(symbol) in a .b8 array, which is one byte of the address.
 void Parser::initial_value(Variable& variable, uint64_t& offset) {
+  const Nesting nesting(*this);
   if (lexer_.accept("{")) {
     while (!lexer_.accept("}")) {
       initial_value(variable, offset);

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "harness/emulator/lexer.hpp"
 #include "harness/emulator/syntax.hpp"
@@ -18,6 +19,18 @@ class Parser {
   syntax::Module module();
 
  private:
+  // Held while something is read that may contain its like; too many of them would use up the stack.
+  class Nesting {
+   public:
+    explicit Nesting(Parser& parser);
+    ~Nesting() { --parser_.depth_; }
+    Nesting(const Nesting&) = delete;
+    Nesting& operator=(const Nesting&) = delete;
+
+   private:
+    Parser& parser_;
+  };
+
   // parser.cpp: what stands outside functions, and declarations
   void directive();
   void file();
@@ -32,6 +45,7 @@ class Parser {
   void dimensions(syntax::Variable& variable, bool may_be_open);
   void initialiser(syntax::Variable& variable);
   void initial_value(syntax::Variable& variable, uint64_t& offset);
+  void skip_past(std::string_view symbol);
   void skip_balanced(std::string_view open, std::string_view close);
 
   // parser_body.cpp: statements
@@ -50,7 +64,8 @@ class Parser {
   Lexer lexer_;
   syntax::Module module_;
   syntax::Location location_;
-  uint32_t scope_ = 0;
+  std::unordered_map<std::string, size_t> function_index_;
+  uint32_t scope_ = 0, depth_ = 0;
 };
 
 }  // namespace wkv::emulator

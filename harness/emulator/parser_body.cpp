@@ -17,6 +17,9 @@ const Symbol* Function::find(uint32_t scope, std::string_view name) const {
   }
 }
 
+// Registers of a function.
+static constexpr size_t kMaxRegisters = 1'000'000;
+
 void Parser::body(Function& function) {
   scope_ = 0;
   location_ = {};
@@ -26,6 +29,7 @@ void Parser::body(Function& function) {
 }
 
 void Parser::statement(Function& function) {
+  const Nesting nesting(*this);
   const Token token = lexer_.peek();
   if (token.kind == Token::Kind::end) lexer_.fail("expected \"}\"");
   if (lexer_.accept(";")) return;
@@ -40,7 +44,7 @@ void Parser::statement(Function& function) {
   } else if (lexer_.accept(".loc")) {
     location();
   } else if (lexer_.accept(".pragma")) {
-    while (!lexer_.accept(";")) lexer_.next();
+    skip_past(";");
   } else if (token.is(".local") || token.is(".shared") || token.is(".param") || token.is(".global") ||
              token.is(".const")) {
     lexer_.next();
@@ -95,7 +99,9 @@ void Parser::registers(Function& function) {
     };
     if (lexer_.accept("<")) {
       const uint64_t count = lexer_.integer();
-      if (count > 1'000'000) lexer_.fail("too many registers");
+      if (count > kMaxRegisters - std::min(kMaxRegisters, function.registers.size())) {
+        lexer_.fail("too many registers");
+      }
       for (uint64_t i = 0; i < count; ++i) add(fmt::format("{}{}", name, i));
       lexer_.expect(">");
     } else {
@@ -136,7 +142,7 @@ void Parser::labelled(Function& function, std::string_view label) {
     if (lexer_.peek().is("(")) prototype.returns = parameters();
     lexer_.word();  // a placeholder for the name
     if (lexer_.peek().is("(")) prototype.parameters = parameters();
-    while (!lexer_.accept(";")) lexer_.next();
+    skip_past(";");
     declare(function, label, {Symbol::Kind::prototype, static_cast<uint32_t>(function.prototypes.size())});
     function.prototypes.push_back(std::move(prototype));
   } else {
@@ -155,6 +161,7 @@ void Parser::instruction(Function& function) {
 }
 
 Operand Parser::operand() {
+  const Nesting nesting(*this);
   if (lexer_.accept("{")) return group("}", Operand::Kind::vector);
   if (lexer_.accept("(")) return group(")", Operand::Kind::list);
   if (lexer_.peek().is("[")) return address();

@@ -126,6 +126,9 @@ struct CallSite {
   std::vector<Place> arguments, results;  // in the caller's parameter area
 };
 
+inline constexpr uint32_t kMaxLocal = 512 * 1024;             // bytes of a thread, of all nested calls together
+inline constexpr uint32_t kMaxParameters = 16 * 1024 * 1024;  // bytes of a function's parameter area, of each lane
+
 struct Function {
   std::string name;
   uint32_t index = 0;  // in the module

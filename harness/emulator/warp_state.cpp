@@ -257,6 +257,11 @@ void Warp::call(Context& context, const Op& op, uint32_t function_index, Mask la
     return context.abort();
   }
   const Function& function = *grid_->module->functions[function_index];
+  if (caller->local_base + caller->function->local_bytes + function.local_bytes > kMaxLocal) {
+    context.report(FindingKind::invalid_operation, op, lanes, first_lane(lanes), 0,
+                   [&] { return fmt::format("local memory of {} bytes is used up by nested calls", kMaxLocal); });
+    return context.abort();
+  }
   const CallSite& site = caller->function->calls[op.target];
   Frame* frame = new_frame(function, caller, lanes);
   frame->site = &site;

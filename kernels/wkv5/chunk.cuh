@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/device.cuh"
+#include "kernels/lane_sums.cuh"
 #include "kernels/wkv5/decay.cuh"
 
 namespace wkv::kernels {
@@ -192,7 +193,7 @@ struct Chunked {
         }
       }
     }
-    sum_over_slices<kSub * kSub / 2, kSlices / 2>(sums);
+    sum_over_lanes<kSub * kSub / 2, kSlices / 2>(sums);
     const int first = slice * kSub * kSub / kSlices;  // of the sums that this lane keeps
     float* to = &shared.scores[p + first / kSub][earlier * kSub + first % kSub];
     if (later < earlier) sums[0] = sums[1] = sums[2] = sums[3] = 0;
@@ -232,7 +233,7 @@ struct Chunked {
       }
 #pragma unroll
       for (int i = 0; i < 4; ++i) sums[i] += __shfl_xor_sync(kWholeWarp, sums[4 + i], 4);
-      sum_over_slices<2, 2>(sums);
+      sum_over_lanes<2, 2>(sums);
       if (IsWhole || p < tokens) store(sums[0], y);
       y += token_stride;
     }
@@ -268,23 +269,6 @@ struct Chunked {
     for (int half = 0; half < 2; ++half) {
       s[half].x += k * v[half].x, s[half].y += k * v[half].y, s[half].z += k * v[half].z, s[half].w += k * v[half].w;
     }
-  }
-
-  // Adds up over the lanes that differ in Bit and lower bits. Each keeps a part of the 2 Kept sums, in order of lanes;
-  // where lanes outnumber sums, neighbours keep the same one.
-  template <int Kept, int Bit>
-  static __device__ void sum_over_slices(float* sums) {
-    if constexpr (Kept == 0) {
-      sums[0] += __shfl_xor_sync(kWholeWarp, sums[0], Bit);
-    } else {
-      const unsigned keep = threadIdx.x & Bit ? kSecond : kFirst, send = threadIdx.x & Bit ? kFirst : kSecond;
-#pragma unroll
-      for (int i = 0; i < Kept; ++i) {
-        const float a = sums[i], b = sums[Kept + i];
-        sums[i] = pick(a, b, keep) + __shfl_xor_sync(kWholeWarp, pick(a, b, send), Bit);
-      }
-    }
-    if constexpr (Bit > 1) sum_over_slices<Kept / 2, Bit / 2>(sums);
   }
 
   // Through all tokens; y, and r, only with outputs.

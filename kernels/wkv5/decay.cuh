@@ -5,11 +5,12 @@
 
 namespace wkv::kernels {
 
+inline __device__ float decayed(float s, const Decay& decay) {
+  return decay.gain * s + __uint_as_float(__float_as_uint(s) & __float_as_uint(decay.keep));
+}
+
 inline __device__ float4 decayed(float4 s, const Decay& decay) {
-  const auto apply = [&](float x) {
-    return decay.gain * x + __uint_as_float(__float_as_uint(x) & __float_as_uint(decay.keep));
-  };
-  return {apply(s.x), apply(s.y), apply(s.z), apply(s.w)};
+  return {decayed(s.x, decay), decayed(s.y, decay), decayed(s.z, decay), decayed(s.w, decay)};
 }
 
 }  // namespace wkv::kernels

@@ -45,7 +45,7 @@ def _draw_ceilings(axes, ceilings, low, high):
     """Bandwidths as diagonals up to the highest arithmetic rate, rates as horizontals from the fastest bandwidth on."""
     roofs = [(ceilings.fma_flops, "fp32 FMA")]
     if ceilings.bf16_dot_flops > 0:
-        roofs.append((ceilings.bf16_dot_flops, "bf16 dot"))
+        roofs.append((ceilings.bf16_dot_flops, f"bf16 {ceilings.bf16_instruction}"))
     peak = max(flops for flops, _ in roofs)
     for _, bandwidth in _levels(ceilings.copy):
         axes.plot([low, peak / bandwidth], [low * bandwidth, peak], color=style.GREY, linewidth=0.7, zorder=1)
@@ -82,7 +82,8 @@ def roofline_figure(group, looks, machine, width, ceilings):
         axes.plot(intensity, reached, label=f"{op} {short(variant, group.setting['device'])}", zorder=3,
                   **{**look.plot(), "linewidth": 0.5})
         axes.plot(intensity[-1:], reached[-1:], zorder=4, **{**look.plot(), "markersize": 6.5})
-    ridges = [ceilings.fma_flops / bandwidth for _, bandwidth in ceilings.copy]
+    rates = [rate for rate in (ceilings.fma_flops, ceilings.bf16_dot_flops) if rate > 0]
+    ridges = [rate / bandwidth for rate in rates for _, bandwidth in ceilings.copy]
     low, high = min(intensities + ridges) / 4, max(intensities + ridges) * 4
     _draw_ceilings(axes, ceilings, low, high)
     axes.plot([], [], color=style.GREY, linewidth=0.7, label="measured ceilings")

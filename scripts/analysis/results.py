@@ -82,6 +82,7 @@ class Cell:
 class Ceilings:
     fma_flops: float  # per second
     bf16_dot_flops: float  # 0 where the CPU has no such instruction
+    bf16_instruction: str  # that it was measured with
     copy: tuple  # (working set in bytes, bytes per second), ascending
 
 
@@ -200,6 +201,14 @@ def _cells(entries):
     return tuple(Cell(**{**vars(cell), "times_ns": tuple(times.get(key, ()))}) for key, cell in cells.items())
 
 
+def _gpu(context):
+    """The name of the GPU that was measured; empty for the CPU and for the emulated device, which is no machine."""
+    if "device" not in context.value:
+        return ""
+    device = _Reader(context._get("device"), "the device of its context")
+    return "" if device._get("emulated") is True else device.text("name", names_only=False)
+
+
 def _ceilings(context):
     ceilings = {}
     for number, value in enumerate(context.items("ceilings")):
@@ -208,6 +217,7 @@ def _ceilings(context):
         ceilings[entry.count("threads")] = Ceilings(
             fma_flops=entry.number("fma_flops_per_second"),
             bf16_dot_flops=entry.number("bf16_dot_flops_per_second"),
+            bf16_instruction="mma.sync" if _gpu(context) else "dot",
             copy=tuple(sorted((level.number("working_set_bytes"), level.number("bytes_per_second", low=1.0))
                               for level in copy)))
     return ceilings
@@ -219,6 +229,8 @@ def load(path):
         document = _Reader(_document(path), "the file")
         context = _Reader(document._get("context"), "its context")
         machine = f"{context.text('cpu_model', names_only=False)}, {context.count('num_cpus')} CPUs"
+        if gpu := _gpu(context):
+            machine = f"{gpu}, {machine}"
         return Results(path=str(path), machine=machine, ceilings=_ceilings(context),
                        cells=_cells(document.items("benchmarks")))
     except ResultsError as error:

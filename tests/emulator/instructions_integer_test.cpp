@@ -1,6 +1,7 @@
 // Integer and bit instructions, each against results worked out from the PTX ISA.
 #include <catch2/catch.hpp>
 
+#include "tests/emulator/device.hpp"
 #include "tests/emulator/snippets.hpp"
 
 using test::check_snippets;
@@ -86,6 +87,10 @@ TEST_CASE("instructions: carries") {
       {chain, {{{0xffffffffu, 1}, uint64_t{1} << 32}, {{0x1ffffffffu, 0x200000003u}, 0x400000002u}}},
       {difference, {{{uint64_t{1} << 32, 1}, 0xffffffffu}, {{0, 1}, kAll64}}},
       {product, {{{0xffffffffu, 0xffffffffu, 0xffffffffu}, 0xffffffff00000000u}}},
+      {"{ .reg .u32 %t; sub.cc.u32 %t, %a, %b; addc.u32 %d, 0, 0; }", {{{1, 2}, 0}, {{2, 2}, 1}, {{3, 2}, 1}}},
+      {"{ .reg .u32 %t; add.cc.u32 %t, %a, %b; subc.u32 %d, 0, 0; }", {{{1, 2}, neg(1)}, {{neg(1), 1}, 0}}},
+      {"{ .reg .u32 %t; sub.cc.u32 %t, %a, %b; subc.cc.u32 %t, %c, 0; addc.u32 %d, 0, 0; }",
+       {{{1, 2, 0}, 0}, {{1, 2, 1}, 1}, {{2, 1, 0}, 1}}},
       {"{ .reg .u64 %t; add.cc.u64 %t, %a64, %b64; addc.u64 %d64, 0, 0; }", {{{kAll64, 1}, 1}, {{kAll64, 0}, 0}}},
   });
 }
@@ -162,5 +167,29 @@ TEST_CASE("instructions: integer comparison and selection") {
       {"selp.b32 %d, %a, %b, %pc;", {{{1, 2, 1}, 1}, {{1, 2, 0}, 2}}},
       {"slct.s32.s32 %d, %a, %b, %c;", {{{1, 2, 0}, 1}, {{1, 2, neg(1)}, 2}}},
       {"slct.b64.f32 %d64, %a64, %b64, %c;", {{{1, 2, -0.0f}, 1}, {{1, 2, -1.0f}, 2}, {{1, 2, 0x7fc00000}, 2}}},
+  });
+}
+
+TEST_CASE("instructions: special registers that nothing fills in are zero, others of their kind are unknown") {
+  check_snippets({
+      {"mov.b32 %d, %envreg0;", {{{}, 0}}},
+      {"mov.b32 %d, %envreg31;", {{{}, 0}}},
+      {"mov.u32 %d, %pm7;", {{{}, 0}}},
+      {"mov.u64 %d64, %pm0_64;", {{{}, 0}}},
+      {"mov.u64 %d64, %current_graph_exec;", {{{}, 0}}},
+  });
+  for (const char* name : {"%envreg32", "%pm8", "%envreg", "%envreg1x"}) {
+    const auto module = wkv::emulator::Module::parse(
+        test::ptx_module(".entry k() { .reg .b32 %r; mov.b32 %r, " + std::string(name) + "; }"), "m");
+    CHECK(module.entry("k").unsupported.find(name) != std::string::npos);
+  }
+}
+
+TEST_CASE("instructions: packing with saturation") {
+  check_snippets({
+      {"cvt.pack.sat.s16.s32 %d, %a, %b;", {{{40000, neg(40000)}, 0x7fff8000}, {{1, neg(2)}, 0x0001fffe}}},
+      {"cvt.pack.sat.u16.s32 %d, %a, %b;", {{{70000, neg(1)}, 0xffff0000u}, {{1, 2}, 0x00010002}}},
+      {"cvt.pack.sat.s8.s32.b32 %d, %a, %b, %c;", {{{300, neg(300), 0x12345678}, 0x56787f80}}},
+      {"cvt.pack.sat.u8.s32.b32 %d, %a, %b, %c;", {{{300, neg(300), 0x12345678}, 0x5678ff00}}},
   });
 }

@@ -125,6 +125,15 @@ TEST_CASE("kernels: printf") {
   });
 }
 
+TEST_CASE("kernels: printf with widths from arguments, sizes, strings in local memory, and what is no conversion") {
+  for_each_architecture("control_flow", [](const Module& module) {
+    Device device;
+    const Report report = device.launch(module, "prints_in_many_ways", 1, 1, 42);
+    CHECK(report.findings.empty());
+    CHECK(report.printed == "    42|42  |3.14|00042|+42|0x2a|8589934592|-2|xy| loc2|A|1.234550e+04\n70, %y %");
+  });
+}
+
 TEST_CASE("kernels: 128-bit products and dynamic shared memory of a device function") {
   for_each_architecture("control_flow", [](const Module& module) {
     std::vector<uint64_t> a(64);

@@ -315,3 +315,23 @@ TEST_CASE("kernels: integer intrinsics") {
     }
   });
 }
+
+TEST_CASE("kernels: 128-bit integers") {
+  for_each_architecture("wide_integers", [](const Module& module) {
+    using Wide = unsigned __int128;
+    std::mt19937_64 random(9);
+    std::vector<uint64_t> in(4 * 64);
+    for (uint64_t& word : in) word = random() >> random() % 64;
+    for (size_t i = 0; i < 32; ++i) in[4 * i + 2] = 0;  // half of the divisors are of 64 bits
+    for (size_t i = 0; i < 64; ++i) in[4 * i + 3] |= 1;
+    Device device;
+    const uint64_t at_in = device.put(in), out = device.room_for<uint64_t>(8 * 64);
+    device.run(module, "wide_integers", 1, 64, at_in, out);
+    const auto got = device.get<uint64_t>(out, 8 * 64);
+    const auto wide = [](const uint64_t* words) { return Wide{words[0]} << 64 | words[1]; };
+    for (size_t i = 0; i < 64; ++i) {
+      const Wide a = wide(&in[4 * i]), b = wide(&in[4 * i + 2]), results[] = {a / b, a % b, a * b, a - b};
+      for (size_t k = 0; k < 4; ++k) CHECK((wide(&got[8 * i + 2 * k]) == results[k]));
+    }
+  });
+}

@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -13,7 +14,8 @@
 #include "harness/emulator/emulator.hpp"
 
 struct CUmod_st {
-  wkv::emulator::Module ptx;
+  std::string text;  // a copy: the image need not live on
+  wkv::emulator::Module ptx = wkv::emulator::Module::parse(text, "module of the driver");
 };
 struct CUfunc_st {
   const wkv::emulator::Module* ptx;
@@ -26,13 +28,29 @@ struct CUevent_st {
 
 namespace {
 
-constexpr size_t kMemoryBytes = size_t{1} << 20;
+constexpr size_t kMemoryBytes = size_t{16} << 20;
 
 wkv::emulator::Memory memory;
 std::vector<std::unique_ptr<CUfunc_st>> functions;
 double clock_milliseconds = 0;
 bool initialised = false, has_context = false;
 CUresult fault = CUDA_SUCCESS;  // sticky, as a failed kernel's is
+
+// DRIVER_OF_TESTS_CUDA=12040 makes it a driver of CUDA 12.4.
+int cuda_version() {
+  const char* version = std::getenv("DRIVER_OF_TESTS_CUDA");
+  return version == nullptr ? 13000 : std::atoi(version);
+}
+
+// Fat binaries of nvcc 13 are for drivers of CUDA 13; PTX text is of version 9 for these and 8 for those of CUDA 12.
+std::string_view ptx_in(const void* image) {
+  const auto* text = static_cast<const char*>(image);
+  constexpr unsigned kFatbin = 0xba55ed50u;
+  if (std::memcmp(text, &kFatbin, sizeof(kFatbin)) != 0) {
+    return std::strstr(text, ".version 9.") == nullptr || cuda_version() >= 13000 ? text : "";
+  }
+  return cuda_version() >= 13000 ? wkv::ptx_of(static_cast<const std::byte*>(image)) : "";
+}
 
 CUresult usable() {
   return !initialised ? CUDA_ERROR_NOT_INITIALIZED : !has_context ? CUDA_ERROR_INVALID_CONTEXT : fault;
@@ -70,6 +88,11 @@ CUresult cuGetErrorString(CUresult error, const char** text) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuDriverGetVersion(int* version) {
+  *version = cuda_version();
+  return CUDA_SUCCESS;
+}
+
 CUresult cuDeviceGetCount(int* count) {
   *count = 1;
   return initialised ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
@@ -81,7 +104,7 @@ CUresult cuDeviceGet(CUdevice* device, int ordinal) {
 }
 
 CUresult cuDeviceGetName(char* name, int bytes, CUdevice) {
-  std::strncpy(name, "GPU of the tests", static_cast<size_t>(bytes));
+  std::strncpy(name, "emulated GPU of the tests", static_cast<size_t>(bytes));
   return CUDA_SUCCESS;
 }
 
@@ -142,8 +165,9 @@ CUresult cuMemsetD8(CUdeviceptr to, unsigned char value, size_t bytes) {
 }
 
 CUresult cuModuleLoadData(CUmodule* module, const void* image) {
-  *module = new CUmod_st{
-      wkv::emulator::Module::parse(wkv::ptx_of(static_cast<const std::byte*>(image)), "module of the driver")};
+  const std::string_view ptx = ptx_in(image);
+  if (ptx.empty()) return CUDA_ERROR_INVALID_IMAGE;
+  *module = new CUmod_st{std::string(ptx)};
   return usable();
 }
 

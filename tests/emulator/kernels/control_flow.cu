@@ -140,6 +140,13 @@ extern "C" __global__ void prints(int x, float y, const char* text) {
   if (threadIdx.x < 2) printf("%s: thread %d has %d and %.2f, %lld%%\n", text, threadIdx.x, x, y, 1LL << 40);
 }
 
+extern "C" __global__ void prints_in_many_ways(int x) {
+  const char local[] = {'l', 'o', 'c', static_cast<char>('0' + x % 10), 0};
+  const int length = printf("%*d|%-*d|%.*f|%05d|%+d|%#x|%zu|%hhd|%.2s|%5s|%c|%e\n", 6, x, 4, x, 2, 3.14159, x, x, x,
+                            size_t{1} << 33, static_cast<signed char>(-2), "xyz", local, 'A', 12345.5);
+  printf("%d, %y %", length);
+}
+
 // Dynamic shared memory from a device function, and a carry chain of 128-bit products.
 extern __shared__ unsigned long long pool[];
 __device__ __noinline__ void put(int i, unsigned long long x) { pool[i] = x; }

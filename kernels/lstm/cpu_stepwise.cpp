@@ -1,0 +1,75 @@
+// lstm cpu_stepwise: the input's products for a block of tokens at once, then h's products and the cell token by token.
+// Parallel over the channels: a thread owns some, with all their gates, and waits at a barrier once a token for the
+//   others' part of h (stepwise-inl.hpp).
+// Moves x in and y out once; w_ih once a block of 256 KiB of x; w_hh once a token for all batch entries, rows as they
+//   lie, nothing packed. The share of a thread, 16 C^2 / threads bytes, stays in its L2, or in L3, where it fits.
+// Limit: at B = 1 the bandwidth of what holds w_hh, 16 C^2 bytes a token; at larger B the FMA rate.
+// Supports everything.
+#include "harness/variant.hpp"
+#include "kernels/element.hpp"
+#include "kernels/lstm/lstm.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/lstm/cpu_stepwise.cpp"
+#include "kernels/simd_targets.hpp"
+//
+#include <hwy/foreach_target.h>
+//
+#include "kernels/simd_math-inl.hpp"
+#include "kernels/stepwise-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace wkv::kernels::HWY_NAMESPACE {
+namespace {
+
+// kLanes channels of a step; gates are `stride` floats apart.
+struct LstmCell {
+  static constexpr int kGates = Lstm::kGates;
+  using Tensors = LstmTensors;
+
+  static void begin(const LstmTensors& tensors, float* c, int64_t offset, int64_t first, int64_t last) {
+    std::copy(tensors.c + offset + first, tensors.c + offset + last, c + first);
+  }
+  static void end(const LstmTensors& tensors, const float* c, int64_t offset, int64_t first, int64_t last) {
+    std::copy(c + first, c + last, tensors.c_out + offset + first);
+  }
+  HWY_INLINE static Vec step(const float* input, const float* recurrent, int64_t stride, const float*, float* c) {
+    const auto sum = [&](int64_t gate) {
+      return hn::Add(load_vec(input + gate * stride), load_vec(recurrent + gate * stride));
+    };
+    const Vec i = sigmoid_vec(sum(0)), f = sigmoid_vec(sum(1)), g = tanh_vec(sum(2)), o = sigmoid_vec(sum(3));
+    const Vec new_c = hn::MulAdd(f, load_vec(c), hn::Mul(i, g));
+    store_vec(new_c, c);
+    return hn::Mul(o, tanh_vec(new_c));
+  }
+};
+
+void run(const Problem& problem, const LstmTensors& tensors, Executor& executor) {
+  with_element_type(problem.dtype,
+                    [&]<class Element>(Element*) { run_stepwise<LstmCell, Element>(problem, tensors, executor); });
+}
+
+size_t extra_bytes(const Problem& p, int threads) { return StepwiseScratch<4>::bytes(p, threads); }
+
+}  // namespace
+}  // namespace wkv::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wkv::kernels {
+namespace {
+
+HWY_EXPORT(run);
+HWY_EXPORT(extra_bytes);
+
+void run_here(const Problem& problem, const LstmTensors& tensors, Executor& executor) {
+  HWY_DYNAMIC_DISPATCH(run)(problem, tensors, executor);
+}
+
+size_t extra_bytes_here(const Problem& p, int threads) { return HWY_DYNAMIC_DISPATCH(extra_bytes)(p, threads); }
+
+const Registered<Lstm> variant{{.name = "cpu_stepwise", .extra_bytes = extra_bytes_here, .run = run_here}};
+
+}  // namespace
+}  // namespace wkv::kernels
+#endif
