@@ -1,5 +1,4 @@
-// wkv4 cpu_serial: one pass over t, a vector lane a channel; of the two weights of each step the larger is 1, so that a
-//   token takes two exponentials instead of four. Exponents are kept as powers of two.
+// wkv4 cpu_serial: one pass over t, a vector lane a channel, with two exponentials a token (running_sums-inl.hpp).
 // Parallel over (b, block of 64 channels: whole cache lines); a thread owns a block's sums, in L1 between tokens.
 // Moves k, v in and y out once, the state in and out once.
 // Limit: FP rate: two exponentials, a division and 16 other vector operations; memory bandwidth from some threads on.
@@ -19,31 +18,16 @@
 //
 #include <hwy/foreach_target.h>
 //
-#include "kernels/simd_math-inl.hpp"
+#include "kernels/running_sums-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
 constexpr int64_t kBlockChannels = 64;
-constexpr float kLog2E = std::numbers::log2e_v<float>, kLn2 = std::numbers::ln2_v<float>;
+constexpr float kLn2 = std::numbers::ln2_v<float>;
 
-struct Sums {
-  Vec numerator, denominator, exponent;  // exponent of two
-
-  HWY_INLINE void add(Vec new_exponent, Vec v) {
-    const Vec one = broadcast(1), difference = hn::Sub(exponent, new_exponent);
-    const Vec smaller = exp2_vec(hn::Neg(hn::Abs(difference)));
-    const auto old_is_larger = hn::Ge(difference, zero());
-    const Vec old_weight = hn::IfThenElse(old_is_larger, one, smaller),
-              new_weight = hn::IfThenElse(old_is_larger, smaller, one);
-    numerator = hn::MulAdd(old_weight, numerator, hn::Mul(new_weight, v));
-    denominator = hn::MulAdd(old_weight, denominator, new_weight);
-    exponent = hn::Max(exponent, new_exponent);
-  }
-};
-
-// Channels of one vector of a block, in memory between tokens.
+// A block's channels between tokens; exponents, w and u as powers of two.
 struct alignas(64) BlockState {
   float numerator[kBlockChannels], denominator[kBlockChannels], exponent[kBlockChannels];
   float w[kBlockChannels], u[kBlockChannels];
@@ -53,8 +37,8 @@ template <class Element>
 HWY_INLINE void token(int64_t channels, const Element* k, const Element* v, BlockState& state, Element* y) {
   for (int64_t c = 0; c < channels; c += kLanes) {
     const Vec key = hn::Mul(load_vec(k + c), broadcast(kLog2E)), value = load_vec(v + c);
-    Sums sums{load_vec(state.numerator + c), load_vec(state.denominator + c), load_vec(state.exponent + c)};
-    Sums with_bonus = sums;
+    RunningSums sums{load_vec(state.numerator + c), load_vec(state.denominator + c), load_vec(state.exponent + c)};
+    RunningSums with_bonus = sums;
     with_bonus.add(hn::Add(load_vec(state.u + c), key), value);
     store_vec(hn::Div(with_bonus.numerator, with_bonus.denominator), y + c);
     sums.exponent = hn::Sub(sums.exponent, load_vec(state.w + c));

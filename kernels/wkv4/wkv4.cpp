@@ -63,6 +63,7 @@ class Rounding {
   void token(double k, double v);
   double drift() const { return sums_error_; }
   double exponent_drift() const { return exponent_error_; }
+  double exponent_size() const { return std::max(1.0, std::abs(exponent_)); }
   double growth() const { return std::sqrt(variance_); }
 
  private:
@@ -119,8 +120,8 @@ std::vector<ExpectedOutput> expected(const TensorSet& set, const Problem& p, con
       rounding.token(problem.k(t, c), problem.v(t, c));
       drift = std::max(drift, rounding.drift());
       growth = std::max(growth, rounding.growth());
-      exponent_drift = std::max(exponent_drift, rounding.exponent_drift());
     }
+    exponent_drift = std::max(exponent_drift, rounding.exponent_drift() / rounding.exponent_size());
   }
   // A variant that is parallel in time joins a term to others as often as T can be halved: an exponential each time.
   drift += 4 * std::log2(static_cast<double>(problem.k.rows()));
