@@ -51,6 +51,7 @@ struct TensorSpec {
 class TensorAddresses {
  public:
   void add(std::string name, std::byte* address) { addresses_.emplace_back(std::move(name), address); }
+  bool contains(std::string_view name) const;
   std::byte* data(std::string_view name) const;  // throws std::out_of_range if there is no such tensor
   template <class Element>
   Element* as(std::string_view name) const {
