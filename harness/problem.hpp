@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "harness/dtype.hpp"
@@ -21,14 +22,16 @@ struct Problem {
   int64_t H = 32;  // heads
   int64_t N = 64;  // head size
   Mode mode = Mode::prefill;
-  DType dtype = DType::f32;  // of the sequence tensors; states and parameters are fp32
+  DType dtype = DType::f32;         // of the sequence tensors; states and parameters are fp32
+  std::optional<int64_t> window{};  // of the operators that have one (AFT); none: no limit
 
   int64_t new_tokens() const { return mode == Mode::decode ? 1 : T; }
   int64_t channels() const { return H * N; }
   bool operator==(const Problem&) const = default;
 };
 
-// "f32/prefill/B:1/T:1024/H:32/N:64": part of a cell's name, stable, without spaces.
+// "f32/prefill/B:1/T:1024/H:32/N:64": part of a cell's name, stable, without spaces; a window adds
+// "/W:128".
 std::string to_string(const Problem& problem);
 
 }  // namespace wkv
