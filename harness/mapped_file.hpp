@@ -19,10 +19,10 @@ class MappedFile {
 
  private:
   struct Unmap {
-    size_t bytes = 0;
+    size_t bytes;
     void operator()(const std::byte* memory) const;
   };
-  std::unique_ptr<const std::byte, Unmap> mapping_;
+  std::unique_ptr<const std::byte, Unmap> mapping_{nullptr, Unmap{0}};
 };
 
 }  // namespace wkv

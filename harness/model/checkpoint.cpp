@@ -32,11 +32,11 @@ Checkpoint::Checkpoint(const std::filesystem::path& path) : path_(path), file_(p
     } else if (start.starts_with("PK\3\4"sv)) {
       tensors_ = read_pth(bytes);
     } else if (start.starts_with("\x80\x02"sv)) {
-      fail(path_,
-           "it is in PyTorch's old format; PyTorch 1.6 or later converts it: "
-           "torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)");
+      throw std::runtime_error(
+          "it is in PyTorch's old format, which a PyTorch of 1.6 or later converts: "
+          "torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)");
     } else {
-      fail(path_, "it is neither a .safetensors file nor a zip file of torch.save (.pth)");
+      throw std::runtime_error("it is neither a .safetensors file nor a zip file of torch.save (.pth)");
     }
   } catch (const std::runtime_error& error) {
     fail(path_, error.what());
