@@ -2,6 +2,7 @@
 #include "kernels/gemm/gemm.hpp"
 
 #include <catch2/catch.hpp>
+#include <vector>
 
 #include "harness/runner.hpp"
 #include "harness/verify.hpp"
@@ -9,6 +10,10 @@
 
 namespace wkv {
 namespace {
+
+struct Shape {
+  int64_t T, inputs, outputs;
+};
 
 void require_right(const Variant& variant, const Problem& problem, Executor& executor) {
   CAPTURE(variant.name, to_string(problem));
@@ -22,7 +27,7 @@ TEST_CASE("gemm: every variant projects to more or fewer channels than it takes"
   Executor executor(2);
   for (const Variant* variant : variants_of("gemm")) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
-      for (const auto& [T, N, outputs] : {std::tuple(1, 64, 256), {5, 96, 34}, {99, 320, 66}, {7, 32, 2}}) {
+      for (const auto& [T, N, outputs] : std::vector<Shape>{{1, 64, 256}, {5, 96, 34}, {99, 320, 66}, {7, 32, 2}}) {
         require_right(*variant, {.T = T, .H = 1, .N = N, .dtype = dtype, .outputs = outputs}, executor);
       }
     }
@@ -35,7 +40,7 @@ TEST_CASE("gemm: cpu_rows and cpu_tiled are right on every instruction set, what
     if (variant->name != "cpu_rows" && variant->name != "cpu_tiled") continue;
     each_target([&] {
       for (const DType dtype : {DType::f32, DType::bf16}) {
-        for (const auto& [T, N, outputs] : {std::tuple(1, 67, 5), {3, 1, 1}, {6, 261, 131}, {101, 515, 17}}) {
+        for (const auto& [T, N, outputs] : std::vector<Shape>{{1, 67, 5}, {3, 1, 1}, {6, 261, 131}, {101, 515, 17}}) {
           require_right(*variant, {.B = 2, .T = T, .H = 1, .N = N, .dtype = dtype, .outputs = outputs}, executor);
         }
       }

@@ -54,15 +54,16 @@ class Engine {
 
   // Of at least this size, valid until it is asked for again.
   std::byte* buffer(Slot slot, size_t bytes);
-  std::byte* buffer(Slot slot, int64_t tokens) { return buffer(slot, static_cast<size_t>(tokens) * row_bytes()); }
+  std::byte* rows(Slot slot, int64_t tokens) { return buffer(slot, static_cast<size_t>(tokens) * row_bytes()); }
   float* floats(Slot slot, int64_t count) {
     return reinterpret_cast<float*>(buffer(slot, static_cast<size_t>(count) * sizeof(float)));
   }
   size_t buffer_bytes() const;
 
-  // The time since the last lap went to this part.
+  // A forward pass begins; from here on, the time since the last lap goes to a part.
+  void start_clock() { last_lap_ = Clock::now(); }
   void lap(Part part);
-  PartSeconds& seconds() { return seconds_; }
+  const PartSeconds& seconds() const { return seconds_; }
 
   std::string mixer_name() const;  // "wkv5:cpu_chunked"; for prefill and decode where they differ
   std::string gemm_name() const;
@@ -84,7 +85,7 @@ class Engine {
   MixerObserver observer_;
   std::array<Buffer, kSlots> buffers_;
   PartSeconds seconds_{};
-  Clock::time_point last_lap_ = Clock::now();
+  Clock::time_point last_lap_;
 };
 
 }  // namespace wkv::model

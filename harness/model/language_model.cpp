@@ -73,6 +73,7 @@ void LanguageModel::embed(std::span<const Token> tokens, float* residual) {
 }
 
 void LanguageModel::run_piece(std::span<const Token> tokens, ModelState& state, std::span<float> logits) {
+  engine_->start_clock();
   const int64_t C = config().channels;
   Tokens piece{.count = static_cast<int64_t>(tokens.size()), .before = state.tokens};
   float* normal = engine_->floats(Slot::normal, piece.count * C);
@@ -102,14 +103,14 @@ void LanguageModel::normalise(const NormParameters& norm, const Tokens& tokens, 
 void LanguageModel::run(const ChannelMixing& mixing, const Tokens& tokens, LayerState& state) {
   const int64_t T = tokens.count, C = config().channels, F = config().hidden;
   const DType dtype = engine_->dtype();
-  std::byte *for_key = engine_->buffer(Slot::mixed0, T), *for_receptance = engine_->buffer(Slot::mixed1, T);
+  std::byte *for_key = engine_->rows(Slot::mixed0, T), *for_receptance = engine_->rows(Slot::mixed1, T);
   const MixedInto mixed[] = {{mixing.key_share, for_key}, {mixing.receptance_share, for_receptance}};
   shift_tokens(tokens, state.channel_mixing_input, mixed, *engine_);
   const size_t hidden_bytes = static_cast<size_t>(F) * size_of(dtype);
   std::byte* hidden = engine_->buffer(Slot::hidden, static_cast<size_t>(T) * hidden_bytes);
   engine_->project(mixing.key, C, F, T, for_key, hidden);
   engine_->for_tokens(T, [&](int64_t t) { square_relu(F, dtype, hidden + static_cast<size_t>(t) * hidden_bytes); });
-  std::byte *receptance = engine_->buffer(Slot::out0, T), *value = engine_->buffer(Slot::out1, T);
+  std::byte *receptance = engine_->rows(Slot::out0, T), *value = engine_->rows(Slot::out1, T);
   engine_->project(mixing.receptance, C, C, T, for_receptance, receptance);
   engine_->project(mixing.value, F, C, T, hidden, value);
   engine_->for_tokens(T, [&](int64_t t) {
@@ -122,7 +123,7 @@ void LanguageModel::run(const ChannelMixing& mixing, const Tokens& tokens, Layer
 void LanguageModel::head(int64_t tokens, const float* residual, std::span<float> logits) {
   const int64_t C = config().channels, V = config().vocabulary;
   const DType dtype = engine_->dtype();
-  std::byte* x = engine_->buffer(Slot::mixed0, tokens);
+  std::byte* x = engine_->rows(Slot::mixed0, tokens);
   float* normal = engine_->floats(Slot::normal, tokens * C);
   engine_->for_tokens(tokens, [&](int64_t t) {
     layer_norm(C, last_norm_, residual + t * C, normal + t * C);

@@ -93,7 +93,7 @@ class ModelSweep {
 
   // Runs the work, which tells how often to go on, and adds what it took.
   void time(ModelCell& cell, const std::function<void()>& work, int repetitions, double seconds) {
-    const PartSeconds before = begin_parts();
+    const PartSeconds before = model_.engine().seconds();
     const auto start = Clock::now();
     for (int i = 0; i < repetitions && (i == 0 || seconds_since(start) < seconds); ++i) {
       const auto begin = Clock::now();
@@ -104,11 +104,6 @@ class ModelSweep {
       const auto i = static_cast<size_t>(part);
       cell.part_seconds[i] = (model_.engine().seconds()[i] - before[i]) / static_cast<double>(cell.times_ns.size());
     }
-  }
-
-  PartSeconds begin_parts() {
-    model_.engine().lap(Part::elementwise);  // what came before belongs to nothing
-    return model_.engine().seconds();
   }
 
   std::vector<Token> tokens(int64_t count) const {
@@ -161,7 +156,7 @@ class ModelSweep {
     ModelState state = model_.initial_state();
     Token token = 0;
     double seconds = 0;
-    const PartSeconds before = begin_parts();
+    const PartSeconds before = model_.engine().seconds();
     for (const int64_t length : settings_.lengths) {
       ModelCell cell = planned("generation", length);
       const double per_token = state.tokens == 0 ? decode_seconds_ : seconds / static_cast<double>(state.tokens);

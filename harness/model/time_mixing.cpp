@@ -28,7 +28,7 @@ class RwkvMixing : public TimeMixing {
   void run(const Tokens& tokens, LayerState& state) final {
     const int64_t T = tokens.count, C = engine_.channels();
     std::vector<MixedInto> mixed;
-    for (size_t i = 0; i < shares_.size(); ++i) mixed.push_back({shares_[i], engine_.buffer(mixed_slot(i), T)});
+    for (size_t i = 0; i < shares_.size(); ++i) mixed.push_back({shares_[i], engine_.rows(mixed_slot(i), T)});
     shift_tokens(tokens, state.time_mixing_input, mixed, engine_);
     engine_.lap(Part::elementwise);
     for (size_t i = 0; i < weights_.size(); ++i) {
@@ -57,7 +57,7 @@ class RwkvMixing : public TimeMixing {
 
   // (T, C) in the model's dtype.
   std::byte* projected(size_t which, int64_t T) {
-    return engine_.buffer(static_cast<Slot>(static_cast<size_t>(Slot::out0) + which), T);
+    return engine_.rows(static_cast<Slot>(static_cast<size_t>(Slot::out0) + which), T);
   }
   bool gated() const { return weights_.size() > kGate; }
 

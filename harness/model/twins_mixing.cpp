@@ -27,11 +27,11 @@ class AttentionMixing final : public TimeMixing {
 
   void run(const Tokens& tokens, LayerState& state) override {
     const int64_t T = tokens.count, C = engine_.channels();
-    std::byte* x = engine_.buffer(Slot::mixed0, T);
+    std::byte* x = engine_.rows(Slot::mixed0, T);
     engine_.for_tokens(T, [&](int64_t t) {
       narrow(C, engine_.dtype(), tokens.normal + t * C, x + static_cast<size_t>(t) * engine_.row_bytes());
     });
-    std::byte* q = engine_.buffer(Slot::out0, T);
+    std::byte* q = engine_.rows(Slot::out0, T);
     std::byte *k = grown(state.keys, tokens), *v = grown(state.values, tokens);
     engine_.lap(Part::elementwise);
     engine_.project(weights_[0], C, C, T, x, q);
@@ -49,7 +49,7 @@ class AttentionMixing final : public TimeMixing {
     std::byte* y = x;
     attend(tokens, state, q, y);
     engine_.lap(Part::mixer);
-    std::byte* out = engine_.buffer(Slot::mixed1, T);
+    std::byte* out = engine_.rows(Slot::mixed1, T);
     engine_.project(weights_[3], C, C, T, y, out);
     engine_.lap(Part::projections);
     add_to_residual(tokens, out, engine_);
@@ -103,7 +103,7 @@ class RecurrentMixing final : public TimeMixing {
 
   void run(const Tokens& tokens, LayerState& state) override {
     const int64_t T = tokens.count, C = engine_.channels();
-    std::byte *x = engine_.buffer(Slot::mixed0, T), *y = engine_.buffer(Slot::out0, T);
+    std::byte *x = engine_.rows(Slot::mixed0, T), *y = engine_.rows(Slot::out0, T);
     engine_.for_tokens(T, [&](int64_t t) {
       narrow(C, engine_.dtype(), tokens.normal + t * C, x + static_cast<size_t>(t) * engine_.row_bytes());
     });
