@@ -1,10 +1,14 @@
 // run_model and bench_model as a user runs them.
 #include <catch2/catch.hpp>
+#include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "harness/input_file.hpp"
 #include "harness/model/sampler.hpp"
+#include "harness/runner.hpp"
+#include "harness/safetensors.hpp"
 #include "harness/verify.hpp"
 #include "tests/model/test_models.hpp"
 #include "tests/process.hpp"
