@@ -1,7 +1,8 @@
-// gemm cpu_rows: each weight row, as it lies, times a few tokens' vectors; for decode, where a weight is used once.
+// gemm cpu_rows: weight rows, as they lie, times a few tokens' vectors; for decode, where a weight is used once.
 // Parallel over blocks of neighbouring rows of about 64 KiB.
-// Moves every weight once, from one end of a block to the other, asked for 2 KiB ahead; the tokens, widened to fp32,
-//   stay in L1 or L2; groups of more than four tokens find the four rows that they share in L1 or L2 again.
+// Moves every weight once, four rows side by side: a core reads faster from several places at once, and asking ahead
+//   (prefetch) made it slower. The tokens, widened to fp32, stay in L1 or L2; of more than two tokens each pair finds
+//   the four rows in L1 or L2 again.
 // Limit: the bandwidth of what holds the weights; at many tokens loads, which are not blocked for the tokens' sake.
 // Supports everything.
 #include <algorithm>
@@ -16,8 +17,6 @@
 //
 #include <hwy/foreach_target.h>
 //
-#include <hwy/cache_control.h>
-
 #include "kernels/simd-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -25,64 +24,44 @@ namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
 constexpr int kRows = 4;    // whose sums over lanes are made together
-constexpr int kTokens = 4;  // for which a weight is loaded once
+constexpr int kTokens = 2;  // for which a weight is loaded once
 
-// One row's products with kCount tokens, `stride` floats apart: vectors whose lanes are to be added up, and from where
-// on a rest of the row is left.
+// kCount tokens, `stride` floats apart, times up to kRows rows.
 template <int kCount, class Element>
-HWY_INLINE int64_t add_row(int64_t K, const Element* w, const float* x, int64_t stride, Vec (&sums)[kCount]) {
-  constexpr int kChains = kCount == 1 ? 4 : kCount == 2 ? 2 : 1;
-  constexpr int64_t kStep = kChains * kLanes, kAhead = 2048 / static_cast<int64_t>(sizeof(Element));
-  Vec chain[kChains][kCount];
-  for (auto& of_tokens : chain) {
-    for (Vec& each : of_tokens) each = zero();
+HWY_NOINLINE void rows_times_tokens(int64_t K, int64_t rows, const Element* w, const float* x, int64_t stride,
+                                    Element* y, int64_t y_stride) {
+  constexpr int kChains = kTokens / kCount;  // of additions for one sum
+  const Element* row[kRows];
+  for (int r = 0; r < kRows; ++r) row[r] = w + std::min<int64_t>(r, rows - 1) * K;
+  Vec sums[kCount * kChains][kRows];
+  for (auto& of_rows : sums) {
+    for (Vec& sum : of_rows) sum = zero();
   }
   int64_t k = 0;
-  for (; k + kStep <= K; k += kStep) {
-    hwy::Prefetch(w + k + kAhead);
+  for (; k + kChains * kLanes <= K; k += kChains * kLanes) {
     for (int c = 0; c < kChains; ++c) {
-      const Vec weights = load_vec(w + k + c * kLanes);
-      for (int t = 0; t < kCount; ++t) {
-        chain[c][t] = hn::MulAdd(weights, load_vec(x + t * stride + k + c * kLanes), chain[c][t]);
+      const int64_t at = k + c * kLanes;
+      Vec token[kCount];
+      for (int t = 0; t < kCount; ++t) token[t] = load_vec(x + t * stride + at);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec weights = load_vec(row[r] + at);
+        for (int t = 0; t < kCount; ++t) {
+          sums[t * kChains + c][r] = hn::MulAdd(weights, token[t], sums[t * kChains + c][r]);
+        }
       }
     }
   }
   for (int t = 0; t < kCount; ++t) {
-    sums[t] = chain[0][t];
-    for (int c = 1; c < kChains; ++c) sums[t] = hn::Add(sums[t], chain[c][t]);
-  }
-  return k;
-}
-
-// kCount tokens times up to kRows rows.
-template <int kCount, class Element>
-HWY_NOINLINE void rows_times_tokens(int64_t K, int64_t rows, const Element* w, const float* x, int64_t stride,
-                                    Element* y, int64_t y_stride) {
-  Vec sums[kRows][kCount];
-  int64_t done = 0;
-  for (int r = 0; r < kRows; ++r) done = add_row<kCount>(K, w + std::min<int64_t>(r, rows - 1) * K, x, stride, sums[r]);
-  for (int t = 0; t < kCount; ++t) {
+    Vec(&own)[kRows] = sums[t * kChains];
+    for (int c = 1; c < kChains; ++c) {
+      for (int r = 0; r < kRows; ++r) own[r] = hn::Add(own[r], sums[t * kChains + c][r]);
+    }
     float totals[kRows];
-    store_sums(sums[0][t], sums[1][t], sums[2][t], sums[3][t], totals);
+    store_sums(own[0], own[1], own[2], own[3], totals);
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t k = done; k < K; ++k) totals[r] += load(w + r * K + k) * x[t * stride + k];
+      for (int64_t rest = k; rest < K; ++rest) totals[r] += load(row[r] + rest) * x[t * stride + rest];
       store(totals[r], y + t * y_stride + r);
     }
-  }
-}
-
-template <class Element>
-void some_tokens(int64_t count, int64_t K, int64_t rows, const Element* w, const float* x, int64_t stride, Element* y,
-                 int64_t y_stride) {
-  switch (count) {
-    case 1:
-      return rows_times_tokens<1>(K, rows, w, x, stride, y, y_stride);
-    case 2:
-      return rows_times_tokens<2>(K, rows, w, x, stride, y, y_stride);
-    case 3:
-      return rows_times_tokens<3>(K, rows, w, x, stride, y, y_stride);
-    default:
-      return rows_times_tokens<4>(K, rows, w, x, stride, y, y_stride);
   }
 }
 
@@ -112,10 +91,11 @@ void run_rows(const Problem& p, const GemmTensors& tensors, Executor& executor) 
     const int64_t last = std::min(M, (task + 1) * block);
     for (int64_t row = task * block; row < last; row += kRows) {
       const int64_t rows = std::min<int64_t>(kRows, last - row);
-      for (int64_t t = 0; t < tokens; t += kTokens) {
-        some_tokens(std::min<int64_t>(kTokens, tokens - t), K, rows, w + row * K, x + t * stride, stride,
-                    y + t * M + row, M);
+      int64_t t = 0;
+      for (; t + kTokens <= tokens; t += kTokens) {
+        rows_times_tokens<kTokens>(K, rows, w + row * K, x + t * stride, stride, y + t * M + row, M);
       }
+      if (t < tokens) rows_times_tokens<1>(K, rows, w + row * K, x + t * stride, stride, y + t * M + row, M);
     }
   });
 }
