@@ -23,6 +23,8 @@ constexpr const char* kExamples = R"(Examples:
       one variant, on one and on two threads, in both dtypes
   bench_wkv --op wkv5,lstm,gru,gemm --preset 0.4b --seq 1..1024
       recurrent networks and a matrix product of the same 1024 channels
+  bench_wkv --op wkv4,aft --window 128 --seq 1..4096
+      WKV4 and AFT-local, whose position biases reach back 128 tokens; without --window, AFT-full
   bench_wkv --mode decode --preset 7b --seq 1..32768:x8
       one new token after contexts of 1, 8, 64, 512, 4096 and 32768 tokens
   bench_wkv --inputs layer6.safetensors --verify-only
@@ -178,6 +180,8 @@ void CommandLine::add_shape(CLI::App& app) {
     presets_.clear();
     head_sizes_ = parse_integers(option, text, 1, 1 << 12);
   });
+  add(app, "--window", "W", "AFT has biases for the last W positions; 0: AFT-simple (all: AFT-full)",
+      [&](auto& option, auto& text) { options_.window = parse_integer(option, text, 0, kMostElements); });
   std::string shapes;
   for (const Preset& preset : kPresets) {
     shapes += fmt::format("{}{}: H={}", shapes.empty() ? "" : ", ", preset.name, preset.shape.H);
@@ -226,6 +230,19 @@ void CommandLine::add_results(CLI::App& app) {
     options_.format = name == "json" ? Format::json : name == "csv" ? Format::csv : Format::table;
   });
   app.add_flag("--list", options_.list, "prints operators and variants, and whether they run here; runs nothing");
+}
+
+// Position biases are a matrix of T by the window.
+void check_window(const Options& options) {
+  const auto is_windowed = [](const std::string& op) { return operator_named(op).windowed; };
+  if (std::none_of(options.ops.begin(), options.ops.end(), is_windowed)) {
+    if (options.window) throw UsageError("--window: none of the operators has one");
+    return;
+  }
+  const int64_t T = options.lengths.back(), window = std::min(T, options.window.value_or(T));
+  if (static_cast<double>(T) * static_cast<double>(window) > static_cast<double>(kMostElements)) {
+    throw UsageError(fmt::format("--seq {} makes more than 2^44 position biases; --window limits them", T));
+  }
 }
 
 void CommandLine::apply(const std::vector<std::string>& arguments) {
@@ -277,6 +294,7 @@ Options CommandLine::finish() const {
                                    options.lengths.back(), options.batches.back(), shape.H, shape.N));
     }
   }
+  check_window(options);
   return options;
 }
 

@@ -138,6 +138,11 @@ class Loading(InFolder):
         self.assertEqual(loaded.cells[0].times_ns, ())
         self.assertTrue(math.isnan(loaded.cells[0].error))
 
+    def test_with_another_window_it_is_another_operator(self):
+        loaded = results.load(self.write(synthetic.document(
+            [synthetic.entry("aft", "cpu_a", 64, 1e6), synthetic.entry("aft", "cpu_a", 64, 1e6, window=0)])))
+        self.assertEqual([cell.series.op for cell in loaded.cells], ["aft", "aft W=0"])
+
     def test_damaged_files_get_one_line(self):
         whole = json.dumps(self.changed())
         for content, message in [

@@ -1,11 +1,12 @@
 // gemm cpu_rows: weight rows, as they lie, times a few tokens' vectors; for decode, where a weight is used once.
-// Parallel over blocks of neighbouring rows of about 64 KiB.
-// Moves every weight once, four rows side by side: a core reads faster from several places at once, and asking ahead
-//   (prefetch) made it slower. The tokens, widened to fp32, stay in L1 or L2; of more than two tokens each pair finds
-//   the four rows in L1 or L2 again.
+// Parallel over blocks of neighbouring rows of about 256 KiB.
+// Moves every weight once, from four places of a block side by side, each of them read from one row to the next: a core
+//   reads faster so than from one place, and asking ahead (prefetch) made it slower. The tokens, widened to fp32, stay
+//   in L1 or L2; of more than two tokens each pair finds the four rows in L1 or L2 again.
 // Limit: the bandwidth of what holds the weights; at many tokens loads, which are not blocked for the tokens' sake.
 // Supports everything.
 #include <algorithm>
+#include <type_traits>
 
 #include "harness/variant.hpp"
 #include "kernels/element.hpp"
@@ -26,13 +27,13 @@ namespace {
 constexpr int kRows = 4;    // whose sums over lanes are made together
 constexpr int kTokens = 2;  // for which a weight is loaded once
 
-// kCount tokens, `stride` floats apart, times up to kRows rows.
+// kCount tokens, `stride` floats apart, times up to kRows rows, `apart` rows apart.
 template <int kCount, class Element>
-HWY_NOINLINE void rows_times_tokens(int64_t K, int64_t rows, const Element* w, const float* x, int64_t stride,
-                                    Element* y, int64_t y_stride) {
+HWY_NOINLINE void rows_times_tokens(int64_t K, int64_t rows, int64_t apart, const Element* w, const float* x,
+                                    int64_t stride, Element* y, int64_t y_stride) {
   constexpr int kChains = kTokens / kCount;  // of additions for one sum
   const Element* row[kRows];
-  for (int r = 0; r < kRows; ++r) row[r] = w + std::min<int64_t>(r, rows - 1) * K;
+  for (int r = 0; r < kRows; ++r) row[r] = w + std::min<int64_t>(r, rows - 1) * apart * K;
   Vec sums[kCount * kChains][kRows];
   for (auto& of_rows : sums) {
     for (Vec& sum : of_rows) sum = zero();
@@ -60,7 +61,7 @@ HWY_NOINLINE void rows_times_tokens(int64_t K, int64_t rows, const Element* w, c
     store_sums(own[0], own[1], own[2], own[3], totals);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t rest = k; rest < K; ++rest) totals[r] += load(row[r] + rest) * x[t * stride + rest];
-      store(totals[r], y + t * y_stride + r);
+      store(totals[r], y + t * y_stride + r * apart);
     }
   }
 }
@@ -74,7 +75,7 @@ size_t extra_bytes(const Problem& p, int) {
 
 template <class Element>
 void run_rows(const Problem& p, const GemmTensors& tensors, Executor& executor) {
-  constexpr int64_t kBlockBytes = 1 << 16;
+  constexpr int64_t kBlockBytes = 1 << 18;
   const int64_t K = p.channels(), M = Gemm::outputs(p), tokens = p.B * p.new_tokens(), stride = stride_of(p);
   const auto* w = reinterpret_cast<const Element*>(tensors.w);
   auto* y = reinterpret_cast<Element*>(tensors.y);
@@ -85,17 +86,18 @@ void run_rows(const Problem& p, const GemmTensors& tensors, Executor& executor) 
     for (; k + kLanes <= K; k += kLanes) store_vec(load_vec(from + k), x + t * stride + k);
     for (; k < K; ++k) x[t * stride + k] = load(from + k);
   }
-  const int64_t row_bytes = K * static_cast<int64_t>(sizeof(Element));
-  const int64_t block = std::max<int64_t>(1, kBlockBytes / row_bytes / kRows) * kRows;
+  const int64_t row_bytes = K * static_cast<int64_t>(sizeof(Element)), share = M / (4 * executor.threads());
+  const int64_t apart = std::max<int64_t>(1, std::min(kBlockBytes / row_bytes, share) / kRows), block = apart * kRows;
   executor.parallel_for((M + block - 1) / block, [&](int64_t task, int) {
-    const int64_t last = std::min(M, (task + 1) * block);
-    for (int64_t row = task * block; row < last; row += kRows) {
-      const int64_t rows = std::min<int64_t>(kRows, last - row);
+    const int64_t first = task * block;
+    for (int64_t row = first; row < std::min(M, first + apart); ++row) {
+      const int64_t rows = std::min<int64_t>(kRows, (M - row + apart - 1) / apart);
+      const auto times = [&]<int kCount>(std::integral_constant<int, kCount>, int64_t t) {
+        rows_times_tokens<kCount>(K, rows, apart, w + row * K, x + t * stride, stride, y + t * M + row, M);
+      };
       int64_t t = 0;
-      for (; t + kTokens <= tokens; t += kTokens) {
-        rows_times_tokens<kTokens>(K, rows, w + row * K, x + t * stride, stride, y + t * M + row, M);
-      }
-      if (t < tokens) rows_times_tokens<1>(K, rows, w + row * K, x + t * stride, stride, y + t * M + row, M);
+      for (; t + kTokens <= tokens; t += kTokens) times(std::integral_constant<int, kTokens>(), t);
+      if (t < tokens) times(std::integral_constant<int, 1>(), t);
     }
   });
 }

@@ -121,10 +121,10 @@ class Reader:
             raise ResultsError(f"\"{key}\" of {self.where} is not a number from {low:g} on")
         return float(value)
 
-    def count(self, key):
+    def count(self, key, low=1):
         value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 53:
-            raise ResultsError(f"\"{key}\" of {self.where} is not a whole number from 1 on")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 1 << 53:
+            raise ResultsError(f"\"{key}\" of {self.where} is not a whole number from {low} on")
         return value
 
     def items(self, key):
@@ -157,8 +157,11 @@ def _refuse_constant(name):
 
 def _cell(entry):
     """The cell of one entry, with that entry's time if it is a repetition."""
+    op = entry.text("op")
+    if "window" in entry.value:  # with another window it is another operator
+        op += f" W={entry.count('window', low=0)}"
     series = Series(
-        op=entry.text("op"), variant=entry.text("variant"), device=entry.text("device"), mode=entry.text("mode"),
+        op=op, variant=entry.text("variant"), device=entry.text("device"), mode=entry.text("mode"),
         dtype=entry.text("dtype"), B=entry.count("B"), H=entry.count("H"), N=entry.count("N"),
         run_threads=entry.count("run_threads"), inputs=entry.text("inputs", names_only=False))
     status = entry.text("status")
