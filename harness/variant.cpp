@@ -1,10 +1,14 @@
 #include "harness/variant.hpp"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <map>
 #include <utility>
+
+#include "harness/machine.hpp"
 
 namespace wkv {
 namespace {
@@ -12,6 +16,16 @@ namespace {
 std::map<std::pair<std::string, std::string>, Variant>& registry() {
   static std::map<std::pair<std::string, std::string>, Variant> variants;
   return variants;
+}
+
+// Variants by a library that is not everywhere, so that the program starts without it: a module beside the program,
+// whose variants register themselves as it is loaded.
+bool load_modules() {
+  const auto module = program_directory() / "onednn_variants.so";
+  if (!std::filesystem::exists(module)) return false;
+  if (dlopen(module.c_str(), RTLD_NOW) != nullptr) return true;
+  fmt::print(stderr, "warning: the variants by oneDNN are left out: {}\n", dlerror());
+  return false;
 }
 
 }  // namespace
@@ -33,6 +47,7 @@ void register_variant(Variant variant) {
 }
 
 std::vector<const Variant*> variants_of(std::string_view op) {
+  static const bool loaded [[maybe_unused]] = load_modules();
   std::vector<const Variant*> variants;
   for (const auto& [key, variant] : registry()) {
     if (key.first == op) variants.push_back(&variant);

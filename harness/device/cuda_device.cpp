@@ -63,7 +63,7 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
                                   version % 1000 / 10));
   }
   properties.name = name.data();
-  properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.library.file());
+  properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.shared_library.file());
   properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
   properties.multiprocessors = attribute(cuda::kMultiprocessors);
   if (properties.architecture < kLeastArchitecture) {
@@ -154,7 +154,7 @@ std::byte* CudaDevice::allocate_memory(size_t bytes, const std::string& name) {
   cuda::Address address = 0;
   const cuda::Result result = state_->driver->allocate.result(&address, bytes);
   if (result == cuda::kOutOfMemory) throw std::bad_alloc();
-  cuda::check(state_->driver->library, result, fmt::format("cuMemAlloc for {}", name).c_str());
+  cuda::check(state_->driver->shared_library, result, fmt::format("cuMemAlloc for {}", name).c_str());
   return reinterpret_cast<std::byte*>(address);
 }
 

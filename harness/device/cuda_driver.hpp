@@ -56,37 +56,37 @@ class Call {
 };
 
 struct Driver {
-  explicit Driver(const std::string& file) : library(file) {}
+  explicit Driver(const std::string& file) : shared_library(file) {}
 
-  Library library;
-  Call<unsigned> init{library, "cuInit"};
-  Call<int*> version{library, "cuDriverGetVersion"};
-  Call<int*> device_count{library, "cuDeviceGetCount"};
-  Call<DeviceId*, int> device{library, "cuDeviceGet"};
-  Call<char*, int, DeviceId> device_name{library, "cuDeviceGetName"};
-  Call<size_t*, DeviceId> device_memory{library, "cuDeviceTotalMem_v2"};
-  Call<int*, int, DeviceId> device_attribute{library, "cuDeviceGetAttribute"};
-  Call<Context*, DeviceId> retain_context{library, "cuDevicePrimaryCtxRetain"};
-  Call<DeviceId> release_context{library, "cuDevicePrimaryCtxRelease_v2"};
-  Call<Context> set_context{library, "cuCtxSetCurrent"};
-  Call<> synchronize{library, "cuCtxSynchronize"};
-  Call<Address*, size_t> allocate{library, "cuMemAlloc_v2"};
-  Call<Address> free{library, "cuMemFree_v2"};
-  Call<Address, const void*, size_t> copy_to_device{library, "cuMemcpyHtoD_v2"};
-  Call<void*, Address, size_t> copy_to_host{library, "cuMemcpyDtoH_v2"};
-  Call<Address, unsigned char, size_t> fill{library, "cuMemsetD8_v2"};
-  Call<Module*, const void*> load_module{library, "cuModuleLoadData"};
-  Call<Module> unload_module{library, "cuModuleUnload"};
-  Call<Function*, Module, const char*> function{library, "cuModuleGetFunction"};
-  Call<int*, int, Function> function_attribute{library, "cuFuncGetAttribute"};
-  Call<Function, int, int> set_function_attribute{library, "cuFuncSetAttribute"};
+  Library shared_library;
+  Call<unsigned> init{shared_library, "cuInit"};
+  Call<int*> version{shared_library, "cuDriverGetVersion"};
+  Call<int*> device_count{shared_library, "cuDeviceGetCount"};
+  Call<DeviceId*, int> device{shared_library, "cuDeviceGet"};
+  Call<char*, int, DeviceId> device_name{shared_library, "cuDeviceGetName"};
+  Call<size_t*, DeviceId> device_memory{shared_library, "cuDeviceTotalMem_v2"};
+  Call<int*, int, DeviceId> device_attribute{shared_library, "cuDeviceGetAttribute"};
+  Call<Context*, DeviceId> retain_context{shared_library, "cuDevicePrimaryCtxRetain"};
+  Call<DeviceId> release_context{shared_library, "cuDevicePrimaryCtxRelease_v2"};
+  Call<Context> set_context{shared_library, "cuCtxSetCurrent"};
+  Call<> synchronize{shared_library, "cuCtxSynchronize"};
+  Call<Address*, size_t> allocate{shared_library, "cuMemAlloc_v2"};
+  Call<Address> free{shared_library, "cuMemFree_v2"};
+  Call<Address, const void*, size_t> copy_to_device{shared_library, "cuMemcpyHtoD_v2"};
+  Call<void*, Address, size_t> copy_to_host{shared_library, "cuMemcpyDtoH_v2"};
+  Call<Address, unsigned char, size_t> fill{shared_library, "cuMemsetD8_v2"};
+  Call<Module*, const void*> load_module{shared_library, "cuModuleLoadData"};
+  Call<Module> unload_module{shared_library, "cuModuleUnload"};
+  Call<Function*, Module, const char*> function{shared_library, "cuModuleGetFunction"};
+  Call<int*, int, Function> function_attribute{shared_library, "cuFuncGetAttribute"};
+  Call<Function, int, int> set_function_attribute{shared_library, "cuFuncSetAttribute"};
   Call<Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void**, void**> launch{
-      library, "cuLaunchKernel"};
-  Call<Event*, unsigned> create_event{library, "cuEventCreate"};
-  Call<Event> destroy_event{library, "cuEventDestroy_v2"};
-  Call<Event, Stream> record_event{library, "cuEventRecord"};
-  Call<Event> synchronize_event{library, "cuEventSynchronize"};
-  Call<float*, Event, Event> elapsed_milliseconds{library, "cuEventElapsedTime"};
+      shared_library, "cuLaunchKernel"};
+  Call<Event*, unsigned> create_event{shared_library, "cuEventCreate"};
+  Call<Event> destroy_event{shared_library, "cuEventDestroy_v2"};
+  Call<Event, Stream> record_event{shared_library, "cuEventRecord"};
+  Call<Event> synchronize_event{shared_library, "cuEventSynchronize"};
+  Call<float*, Event, Event> elapsed_milliseconds{shared_library, "cuEventElapsedTime"};
 };
 
 }  // namespace wkv::cuda

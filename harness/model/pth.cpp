@@ -93,7 +93,7 @@ class StateDict {
     if (arguments.size() == 7 && !is_nothing(arguments[6])) fail("it is a view that changes values (its metadata)");
     const Storage storage = read_storage(arguments[0]);
     StoredTensor tensor{.name = std::string(tensor_), .type = storage.type, .shape = {}, .bytes = {}};
-    tensor.shape = whole_numbers(arguments[2], "shape");
+    tensor.shape = whole_numbers(arguments[2], "sizes");
     check_contiguous(tensor.shape, whole_numbers(arguments[3], "strides"));
     const auto offset = expect<int64_t>(arguments[1], "offset is not a whole number");
     tensor.bytes = part_of(storage, offset, tensor.shape);

@@ -44,23 +44,42 @@ struct HeadBlock {
   float last_keep[kChannels], last_gain[kChannels];  // over the last, shorter one
 };
 
-// w and u hold N floats; last_tokens is the length of the last chunk.
-template <int kTokens>
-void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens, HeadBlock<kTokens>* blocks) {
-  for (int64_t i = 0; i < padded(N); ++i) {
-    HeadBlock<kTokens>& block = blocks[i / kChannels];
-    const int64_t c = i % kChannels;
-    const float decay = i < N ? w[i] : 0;
-    block.bonus[c] = i < N ? u[i] : 0;
-    block.power[0][c] = 1;
-    for (int n = 0; n < kSub; ++n) block.power[n + 1][c] = block.power[n][c] * decay;
-    block.sub_power[0][c] = 1;
-    for (int sub = 1; sub < kTokens / kSub; ++sub) {
-      block.sub_power[sub][c] = block.sub_power[sub - 1][c] * block.power[kSub][c];
+// decay_over for a block's channels; loops over them that the compiler can vectorise.
+inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain) {
+  double power[kChannels], square[kChannels];
+  for (int64_t c = 0; c < kChannels; ++c) power[c] = 1, square[c] = w[c];
+  for (int64_t n = tokens; n > 0; n >>= 1) {
+    for (int64_t c = 0; c < kChannels; ++c) {
+      if (n & 1) power[c] *= square[c];
+      square[c] *= square[c];
     }
-    const Decay whole = decay_over(kTokens, decay), last = decay_over(last_tokens, decay);
-    block.keep[c] = whole.keep, block.gain[c] = whole.gain;
-    block.last_keep[c] = last.keep, block.last_gain[c] = last.gain;
+  }
+  for (int64_t c = 0; c < kChannels; ++c) {
+    const Decay decay = decay_of(power[c]);
+    keep[c] = decay.keep, gain[c] = decay.gain;
+  }
+}
+
+// w and u hold N floats; last_tokens is the length of the last chunk, which may be the only one.
+template <int kTokens>
+void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens, bool whole_ones,
+                  HeadBlock<kTokens>* blocks) {
+  for (int64_t first = 0; first < padded(N); first += kChannels) {
+    HeadBlock<kTokens>& block = blocks[first / kChannels];
+    const int64_t count = std::min(N - first, kChannels);
+    std::fill(std::copy_n(u + first, count, block.bonus), block.bonus + kChannels, 0.0f);
+    std::fill_n(block.power[0], kChannels, 1.0f);
+    std::fill(std::copy_n(w + first, count, block.power[1]), block.power[1] + kChannels, 0.0f);
+    const auto product = [](const float* a, const float* b, float* to) {
+      for (int64_t c = 0; c < kChannels; ++c) to[c] = a[c] * b[c];
+    };
+    for (int n = 1; n < kSub; ++n) product(block.power[n], block.power[1], block.power[n + 1]);
+    std::fill_n(block.sub_power[0], kChannels, 1.0f);
+    for (int sub = 1; sub < kTokens / kSub; ++sub) {
+      product(block.sub_power[sub - 1], block.power[kSub], block.sub_power[sub]);
+    }
+    if (whole_ones) decays_over(kTokens, block.power[1], block.keep, block.gain);
+    decays_over(last_tokens, block.power[1], block.last_keep, block.last_gain);
   }
 }
 

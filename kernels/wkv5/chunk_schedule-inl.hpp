@@ -135,31 +135,31 @@ class ChunkSchedule {
 
   int64_t panels() const { return padded(p_.N) / kPanel; }
 
+  // Rows of the state as it lies in memory, one after the other, and the panels that they are spread over.
   void load_state(int64_t head, float* state) const {
-    const float* from = tensors_.state + head * p_.N * p_.N;
-    for (int64_t column = 0; column < padded(p_.N); column += kPanel) {
-      for (int64_t i = 0; i < padded(p_.N); ++i, state += kPanel) {
-        const float* row = from + i * p_.N + column;
+    const float* row = tensors_.state + head * p_.N * p_.N;
+    for (int64_t i = 0; i < padded(p_.N); ++i, row += p_.N, state += kPanel) {
+      float* panel = state;
+      for (int64_t column = 0; column < padded(p_.N); column += kPanel, panel += padded(p_.N) * kPanel) {
         if (i < p_.N && column + kPanel <= p_.N) {
-          copy_panel_row(row, state);
+          copy_panel_row(row + column, panel);
         } else {
           const int64_t count = i < p_.N ? std::clamp<int64_t>(p_.N - column, 0, kPanel) : 0;
-          std::fill(std::copy_n(row, count, state), state + kPanel, 0.0f);
+          std::fill(std::copy_n(row + (count > 0 ? column : 0), count, panel), panel + kPanel, 0.0f);
         }
       }
     }
   }
 
   void store_state(const float* state, int64_t head) const {
-    float* to = tensors_.state_out + head * p_.N * p_.N;
-    for (int64_t column = 0; column < p_.N; column += kPanel) {
-      const float* panel = state + column * padded(p_.N);
-      for (int64_t i = 0; i < p_.N; ++i, panel += kPanel) {
-        float* row = to + i * p_.N + column;
+    float* row = tensors_.state_out + head * p_.N * p_.N;
+    for (int64_t i = 0; i < p_.N; ++i, row += p_.N, state += kPanel) {
+      const float* panel = state;
+      for (int64_t column = 0; column < p_.N; column += kPanel, panel += padded(p_.N) * kPanel) {
         if (column + kPanel <= p_.N) {
-          copy_panel_row(panel, row);
+          copy_panel_row(panel, row + column);
         } else {
-          std::copy_n(panel, p_.N - column, row);
+          std::copy_n(panel, p_.N - column, row + column);
         }
       }
     }
@@ -173,7 +173,7 @@ class ChunkSchedule {
   void start_stream(int64_t head, int64_t slot_index) const {
     const int64_t h = head % p_.H;
     prepare_head<kTokens>(p_.N, tensors_.w + h * p_.N, tensors_.u + h * p_.N, tokens_of(plan_.chunks - 1),
-                          head_of(slot_index));
+                          plan_.chunks > 1, head_of(slot_index));
     for (int64_t chunk = 0; chunk < plan_.slot_chunks(); ++chunk) {
       std::memset(chunk_of(slot_index, chunk), 0, Kernel::chunk_bytes(p_.N));
     }

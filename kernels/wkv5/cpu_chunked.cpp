@@ -1,4 +1,4 @@
-// wkv5 cpu_chunked: chunks of eight tokens as matrix products, y = r' S + A v and S' = w^8 S + k'^T v (chunk-inl.hpp).
+// wkv5 cpu_chunked: chunks of twelve tokens as matrix products, y = r' S + A v and S' = w^8 S + k'^T v (chunk-inl.hpp).
 // Parallel over (b, h); with fewer heads than threads over chunks in time for r', k' and A, then over columns of the
 // state, and with still more threads over segments of time (chunk_schedule-inl.hpp).
 // Moves r, k, v in and y out once, the state from L1 twice a chunk; tiles of y and of the state stay in registers.
@@ -19,15 +19,20 @@ HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
-// A register tile: this many rows (of y: tokens, of the state: key channels) by one panel of columns.
-constexpr int kRows = kManyRegisters ? 8 : 4;
+// Rows of a register tile, which is one panel of columns wide. Of y they are tokens: a sum over all key channels passes
+// through the tile, and six rows by two vectors are more than the FMA units have in flight. Of the state they are key
+// channels: a tile sees a few tokens only, and the next one overlaps.
+constexpr int kTokenRows = kManyRegisters ? 12 : 6;
+constexpr int kKeyRows = kManyRegisters ? 8 : 4;
 
+template <int kRows>
 struct Tile {
   Vec at[kRows][2];
 };
 
 // tile += column * row: outer product of kRows scalars, `step` floats apart, and a row of a panel.
-HWY_INLINE void add_product(const float* scalars, int64_t step, const float* row, Tile& tile) {
+template <int kRows>
+HWY_INLINE void add_product(const float* scalars, int64_t step, const float* row, Tile<kRows>& tile) {
   const Vec row0 = load_vec(row), row1 = load_vec(row + kLanes);
   for (int m = 0; m < kRows; ++m) {
     const Vec scalar = broadcast(scalars[m * step]);
@@ -50,7 +55,7 @@ HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
 }
 
 struct Chunked {
-  static constexpr int kTokens = 8;
+  static constexpr int kTokens = 12;
   using Head = HeadBlock<kTokens>;
 
   static size_t chunk_bytes(int64_t N) { return Chunk<kTokens>::bytes(N); }
@@ -65,26 +70,32 @@ struct Chunked {
   template <class Element>
   static void outputs(int64_t N, std::byte* memory, int tokens, int64_t column, const float* panel, Element* y,
                       int64_t stride) {
+    if (tokens == 1) return output_rows<1>(N, memory, tokens, 0, column, panel, y, stride);
+    for (int p = 0; p < tokens; p += kTokenRows) {
+      output_rows<kTokenRows>(N, memory, tokens, p, column, panel, y, stride);
+    }
+  }
+
+  // Tokens p to p + kRows, as far as they exist.
+  template <int kRows, class Element>
+  static void output_rows(int64_t N, std::byte* memory, int tokens, int p, int64_t column, const float* panel,
+                          Element* y, int64_t stride) {
     const Chunk<kTokens> chunk(memory);
     const ChunkBlock<kTokens>& columns = chunk.blocks[column / kChannels];
-    const int subs_end = (tokens + kSub - 1) / kSub * kSub;
-    for (int p = 0; p < tokens; p += kRows) {
-      Tile tile;
-      for (auto& row : tile.at) row[0] = row[1] = zero();
-      const float* state = panel;
-      for (int64_t first = 0; first < N; first += kChannels) {
-        const ChunkBlock<kTokens>& block = chunk.blocks[first / kChannels];
-        const int64_t count = std::min(padded(N) - first, kChannels);
-        for (int64_t i = 0; i < count; i += 4, state += 4 * kPanel) {
-          for (int m = 0; m < 4; ++m) add_product(block.r[p] + i + m, kChannels, state + m * kPanel, tile);
-        }
+    Tile<kRows> tile;
+    for (auto& row : tile.at) row[0] = row[1] = zero();
+    for (int64_t first = 0; first < N; first += kChannels) {
+      const ChunkBlock<kTokens>& block = chunk.blocks[first / kChannels];
+      const int64_t count = std::min(padded(N) - first, kChannels);
+      for (int64_t i = 0; i < count; i += 4, panel += 4 * kPanel) {
+        for (int m = 0; m < 4; ++m) add_product(block.r[p] + i + m, kChannels, panel + m * kPanel, tile);
       }
-      for (int q = 0; q < std::min(p + kRows, subs_end); ++q) {
-        add_product(chunk.scores[p] + q, kTokens, columns.v[q] + column % kChannels, tile);
-      }
-      for (int m = 0; m < kRows; ++m) {
-        if (p + m < tokens) store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
-      }
+    }
+    for (int q = 0; q < std::min(p + kRows, tokens); ++q) {
+      add_product(chunk.scores[p] + q, kTokens, columns.v[q] + column % kChannels, tile);
+    }
+    for (int m = 0; m < std::min(kRows, tokens - p); ++m) {
+      store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
     }
   }
 
@@ -95,8 +106,10 @@ struct Chunked {
       advance_tiles<kTokens>(N, heads, memory, column, panel, ahead);
     } else if (tokens > kSub) {
       advance_tiles<kTokens, true>(N, heads, memory, column, panel, ahead);
-    } else {
+    } else if (tokens > 1) {
       advance_tiles<kSub, true>(N, heads, memory, column, panel, ahead);
+    } else {
+      advance_tiles<1, true>(N, heads, memory, column, panel, ahead);
     }
   }
 
@@ -106,24 +119,24 @@ struct Chunked {
                             Ahead& ahead) {
     const Chunk<kTokens> chunk(memory);
     const float* v = chunk.blocks[column / kChannels].v[0] + column % kChannels;
-    for (int64_t i = 0; i < padded(N); i += kRows, panel += kRows * kPanel) {
+    for (int64_t i = 0; i < padded(N); i += kKeyRows, panel += kKeyRows * kPanel) {
       const Head& head = heads[i / kChannels];
       const int64_t c = i % kChannels;
       const float* keep = (kLast ? head.last_keep : head.keep) + c;
       const float* gain = (kLast ? head.last_gain : head.gain) + c;
       const float* k = chunk.blocks[i / kChannels].k[0] + c;
       ahead.ask();
-      Tile tile;
-      for (int m = 0; m < kRows; ++m) {
+      Tile<kKeyRows> tile;
+      for (int m = 0; m < kKeyRows; ++m) {
         const Vec kept = broadcast(keep[m]), gained = broadcast(gain[m]);
         for (int j = 0; j < 2; ++j) {
           const Vec state = load_vec(panel + m * kPanel + j * kLanes);
           tile.at[m][j] = hn::MulAdd(gained, state, hn::And(kept, state));
         }
       }
-      HWY_UNROLL(8)
+      HWY_UNROLL(12)
       for (int q = 0; q < kProducts; ++q) add_product(k + q * kChannels, 1, v + q * kChannels, tile);
-      for (int m = 0; m < kRows; ++m) {
+      for (int m = 0; m < kKeyRows; ++m) {
         for (int j = 0; j < 2; ++j) store_vec(tile.at[m][j], panel + m * kPanel + j * kLanes);
       }
     }

@@ -16,6 +16,13 @@ struct Decay {
   float gain;
 };
 
+// From w^n.
+constexpr Decay decay_of(double power) {
+  const bool small = power < 0.5;
+  return {.keep = std::bit_cast<float>(small ? 0U : std::numeric_limits<uint32_t>::max()),
+          .gain = static_cast<float>(power - (small ? 0 : 1))};
+}
+
 // w in [0, 1]; tokens >= 1.
 constexpr Decay decay_over(int64_t tokens, float w) {
   double power = 1;
@@ -23,8 +30,7 @@ constexpr Decay decay_over(int64_t tokens, float w) {
   for (int64_t n = tokens; n > 0; n >>= 1, square *= square) {
     if (n & 1) power *= square;
   }
-  if (power < 0.5) return {.keep = 0, .gain = static_cast<float>(power)};
-  return {.keep = std::bit_cast<float>(std::numeric_limits<uint32_t>::max()), .gain = static_cast<float>(power - 1)};
+  return decay_of(power);
 }
 
 }  // namespace wkv::kernels
