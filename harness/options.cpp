@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "harness/command_line.hpp"
 #include "harness/machine.hpp"
 #include "harness/results_file.hpp"
 #include "harness/units.hpp"
@@ -244,17 +245,6 @@ void check_window(const Options& options) {
   }
 }
 
-// About the first argument that no option took.
-std::string unexpected(const CLI::App& app) {
-  const std::string extra = app.remaining().front();
-  if (!extra.starts_with('-')) return fmt::format("\"{}\" belongs to no option; see --help", extra);
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_lnames().front());
-  const std::string meant = nearest(extra, names);
-  return fmt::format("there is no option {}; {}", extra,
-                     meant.empty() ? "--help lists them" : fmt::format("did you mean {}?", meant));
-}
-
 void CommandLine::apply(const std::vector<std::string>& arguments) {
   given_.clear();
   CLI::App app("Verifies and times WKV5 and its rivals over sequence lengths.", "bench_wkv");
@@ -265,18 +255,8 @@ void CommandLine::apply(const std::vector<std::string>& arguments) {
   add_shape(app);
   add_how(app);
   add_results(app);
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::CallForHelp&) {
-    options_.help = app.help();
-  } catch (const CLI::ExtrasError&) {
-    throw UsageError(unexpected(app));
-  } catch (const CLI::ArgumentMismatch& error) {
-    const std::string message = error.what();
-    throw UsageError(fmt::format("{} needs a value; see --help", message.substr(0, message.find(':'))));
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(error.what());
-  }
+  const std::string help = parse_command_line(app, arguments);
+  if (!help.empty()) options_.help = help;
   check_together();
 }
 

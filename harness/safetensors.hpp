@@ -3,40 +3,20 @@
 // which the tensors cover without gap or overlap. Every check that the format asks for is made when a file is opened.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "harness/mapped_file.hpp"
+#include "harness/stored_tensor.hpp"
+
 namespace wkv {
 
-enum class StoredType { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
-
-size_t size_of(StoredType type);
-std::string_view name_of(StoredType type);  // as in the file: "F32"
-bool is_floating(StoredType type);
-
-struct StoredTensor {
-  std::string name;
-  StoredType type = StoredType::f32;
-  std::vector<int64_t> shape;  // last fastest; empty: a scalar
-  std::span<const std::byte> bytes;
-
-  int64_t elements() const { return static_cast<int64_t>(bytes.size() / size_of(type)); }
-};
-
-// A name as it may be shown in a message: quoted, escaped, not too long.
-std::string in_quotes(std::string_view name);
-std::string to_string(std::span<const int64_t> shape);  // "[2, 377, 64]"
-
-// A file mapped into memory for reading; its tensors' bytes live as long as it does. Another process that shortens the
-// file in that time makes reading them a bus error, as with any mapped file.
+// A file mapped into memory for reading; its tensors' bytes live as long as it does.
 // Errors are std::runtime_error with one line for the user: the file, the tensor, the offset.
 class SafetensorsFile {
  public:
@@ -55,16 +35,8 @@ class SafetensorsFile {
   std::vector<int64_t> integers(std::string_view name) const;
 
  private:
-  struct Unmap {
-    size_t bytes;
-    void operator()(const std::byte* memory) const;
-  };
-  void map();
-  void read_header();
-
   std::filesystem::path path_;
-  std::unique_ptr<const std::byte, Unmap> mapping_;
-  std::span<const std::byte> file_;
+  MappedFile file_;
   std::vector<StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
 };

@@ -1,12 +1,11 @@
 #include "harness/safetensors_header.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -20,25 +19,6 @@ constexpr size_t kLengthBytes = 8;
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's own library
 constexpr size_t kMaxRank = 64;
 constexpr const char* kMetadata = "__metadata__";
-
-struct TypeEntry {
-  StoredType type;
-  std::string_view name;
-  size_t bytes;
-};
-constexpr std::array kTypes{
-    TypeEntry{StoredType::f64, "F64", 8},      TypeEntry{StoredType::f32, "F32", 4},
-    TypeEntry{StoredType::f16, "F16", 2},      TypeEntry{StoredType::bf16, "BF16", 2},
-    TypeEntry{StoredType::i64, "I64", 8},      TypeEntry{StoredType::i32, "I32", 4},
-    TypeEntry{StoredType::i16, "I16", 2},      TypeEntry{StoredType::i8, "I8", 1},
-    TypeEntry{StoredType::u64, "U64", 8},      TypeEntry{StoredType::u32, "U32", 4},
-    TypeEntry{StoredType::u16, "U16", 2},      TypeEntry{StoredType::u8, "U8", 1},
-    TypeEntry{StoredType::boolean, "BOOL", 1},
-};
-
-const TypeEntry& entry_of(StoredType type) {
-  return *std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeEntry& entry) { return entry.type == type; });
-}
 
 template <class... Arguments>
 [[noreturn]] void fail(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
@@ -125,10 +105,9 @@ StoredType stored_type(const Json& tensor, const std::string& name) {
   const Json& dtype = member(tensor, name, "dtype");
   if (!dtype.is_string()) fail("tensor {}: \"dtype\" is not a string", in_quotes(name));
   const auto& text = dtype.get_ref<const std::string&>();
-  const auto found =
-      std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeEntry& entry) { return entry.name == text; });
-  if (found == kTypes.end()) fail("tensor {}: dtype {} is not known", in_quotes(name), in_quotes(text));
-  return found->type;
+  const std::optional<StoredType> type = stored_type_named(text);
+  if (!type) fail("tensor {}: dtype {} is not known", in_quotes(name), in_quotes(text));
+  return *type;
 }
 
 uint64_t bytes_of_shape(std::span<const int64_t> shape, StoredType type, const std::string& name) {
@@ -188,20 +167,6 @@ void check_coverage(std::span<const StoredTensor> tensors, std::span<const std::
 }
 
 }  // namespace
-
-size_t size_of(StoredType type) { return entry_of(type).bytes; }
-std::string_view name_of(StoredType type) { return entry_of(type).name; }
-
-bool is_floating(StoredType type) {
-  return type == StoredType::f64 || type == StoredType::f32 || type == StoredType::f16 || type == StoredType::bf16;
-}
-
-std::string in_quotes(std::string_view name) {
-  constexpr size_t kShown = 80;
-  return name.size() <= kShown ? fmt::format("{:?}", name) : fmt::format("{:?}...", name.substr(0, kShown));
-}
-
-std::string to_string(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
 SafetensorsHeader read_safetensors_header(std::span<const std::byte> file) {
   if (file.size() < kLengthBytes) fail("the file ends at {}, inside the header's length", file.size());

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <random>
 
-#include "harness/safetensors_header.hpp"
+#include "tests/fuzz/targets.hpp"
 #include "tests/mutated_file.hpp"
 #include "tests/temporary_directory.hpp"
 
@@ -235,26 +235,15 @@ bool is_one_line(std::string_view message) {
 }
 
 TEST_CASE("safetensors: thousands of mutated headers are each accepted or refused in one line") {
-  const TemporaryDirectory directory;
-  const std::string valid = small_file(directory / "valid.safetensors");
+  const std::string valid = fuzz::safetensors.seeds().front();
   std::mt19937_64 random(20240229);
   int accepted = 0, refused = 0;
   for (int round = 0; round < 30'000; ++round) {
     const std::string text = mutated(valid, random);
     // On the heap and no larger than its contents, so that a read past the end is seen by AddressSanitizer.
     const std::vector<char> bytes(text.begin(), text.end());
-    try {
-      size_t covered = 0;
-      for (const StoredTensor& tensor : read_safetensors_header(std::as_bytes(std::span(bytes))).tensors) {
-        for ([[maybe_unused]] const std::byte byte : std::vector(tensor.bytes.begin(), tensor.bytes.end())) ++covered;
-      }
-      REQUIRE(covered <= bytes.size());
-      ++accepted;
-    } catch (const std::runtime_error& error) {
-      CAPTURE(round, text);
-      REQUIRE(is_one_line(error.what()));
-      ++refused;
-    }
+    CAPTURE(round, text);
+    ++(fuzz::safetensors.accepts(std::as_bytes(std::span(bytes))) ? accepted : refused);
   }
   REQUIRE(accepted > 500);
   REQUIRE(refused > 5000);

@@ -20,7 +20,7 @@
 
 #include "harness/executor.hpp"
 #include "kernels/attention/attention.hpp"
-#include "kernels/attention/transpose-inl.hpp"
+#include "kernels/transpose-inl.hpp"
 #include "kernels/simd_math-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();

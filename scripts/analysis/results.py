@@ -94,7 +94,7 @@ class Results:
     cells: tuple
 
 
-class _Reader:
+class Reader:
     """Typed access to a JSON object; `where` names it in errors."""
 
     def __init__(self, value, where):
@@ -134,7 +134,7 @@ class _Reader:
         return value
 
 
-def _document(path):
+def read_document(path):
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -187,7 +187,7 @@ def _cell(entry):
 def _cells(entries):
     cells, times, repetitions = {}, {}, set()
     for number, value in enumerate(entries):
-        entry = _Reader(value, f"entry {number} of \"benchmarks\"")
+        entry = Reader(value, f"entry {number} of \"benchmarks\"")
         cell = _cell(entry)
         first = cells.setdefault(cell.key, cell)
         if first.status != cell.status:
@@ -208,15 +208,15 @@ def _gpu(context):
     """The name of the GPU that was measured; empty for the CPU and for the emulated device, which is no machine."""
     if "device" not in context.value:
         return ""
-    device = _Reader(context._get("device"), "the device of its context")
+    device = Reader(context._get("device"), "the device of its context")
     return "" if device._get("emulated") is True else device.text("name", names_only=False)
 
 
 def _ceilings(context):
     ceilings = {}
     for number, value in enumerate(context.items("ceilings")):
-        entry = _Reader(value, f"entry {number} of \"ceilings\"")
-        copy = [_Reader(level, "a copy bandwidth") for level in entry.items("copy")]
+        entry = Reader(value, f"entry {number} of \"ceilings\"")
+        copy = [Reader(level, "a copy bandwidth") for level in entry.items("copy")]
         ceilings[entry.count("threads")] = Ceilings(
             fma_flops=entry.number("fma_flops_per_second"),
             bf16_dot_flops=entry.number("bf16_dot_flops_per_second"),
@@ -229,8 +229,8 @@ def _ceilings(context):
 def load(path):
     """One results file. Raises ResultsError naming it."""
     try:
-        document = _Reader(_document(path), "the file")
-        context = _Reader(document._get("context"), "its context")
+        document = Reader(read_document(path), "the file")
+        context = Reader(document._get("context"), "its context")
         machine = f"{context.text('cpu_model', names_only=False)}, {context.count('num_cpus')} CPUs"
         if gpu := _gpu(context):
             machine = f"{gpu}, {machine}"
