@@ -42,6 +42,12 @@ float extreme_decay(uint64_t random) {
   return choice < std::size(kHard) ? kHard[choice] : realistic_decay(mix(random));
 }
 
+float extreme_decay_rate(uint64_t random) {
+  constexpr float kHard[] = {0.0f, 0x1p-24f, 1e-5f, 0.7f, 46.0f, 1e4f};
+  const size_t choice = random % (std::size(kHard) + 1);
+  return choice < std::size(kHard) ? kHard[choice] : -std::log(realistic_decay(mix(random)));
+}
+
 // 1, or large, or tiny, by head, so that one output does not add values of different sizes.
 float extreme_factor(const TensorSpec& spec, uint64_t seed, int64_t head) {
   const uint64_t choice = mix(seed + static_cast<uint64_t>(head)) % 3;
@@ -62,6 +68,10 @@ float draw(const TensorSpec& spec, InputKind kind, uint64_t seed, int64_t offset
   if (spec.values == Values::decay) {
     return kind == InputKind::extreme ? extreme_decay(random) : realistic_decay(random);
   }
+  if (spec.values == Values::decay_rate) {
+    return kind == InputKind::extreme ? extreme_decay_rate(random) : -std::log(realistic_decay(random));
+  }
+  if (spec.values == Values::above_one) return 1 + std::abs(spec.scale * normal(random));
   const float unit = spec.values == Values::uniform ? static_cast<float>(2 * uniform(random) - 1) : normal(random);
   const float value = spec.scale * unit;
   return kind == InputKind::extreme ? value * extreme_factor(spec, seed, head_of(spec, offset)) : value;

@@ -62,6 +62,8 @@ struct Operator {
   // False where every output channel needs all input channels (LSTM): no tensor then has a head axis, and a batch entry
   // is one slice.
   bool heads_apart = true;
+  // True where Problem::window means something.
+  bool windowed = false;
 };
 
 // An object of this type, at namespace scope of kernels/<op>/<op>.cpp, registers the operator.

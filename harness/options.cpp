@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "harness/command_line.hpp"
 #include "harness/machine.hpp"
 #include "harness/results_file.hpp"
 #include "harness/units.hpp"
@@ -22,6 +23,8 @@ constexpr const char* kExamples = R"(Examples:
       one variant, on one and on two threads, in both dtypes
   bench_wkv --op wkv5,lstm,gru,gemm --preset 0.4b --seq 1..1024
       recurrent networks and a matrix product of the same 1024 channels
+  bench_wkv --op wkv4,aft --window 128 --seq 1..4096
+      WKV4 and AFT-local, whose position biases reach back 128 tokens; without --window, AFT-full
   bench_wkv --mode decode --preset 7b --seq 1..32768:x8
       one new token after contexts of 1, 8, 64, 512, 4096 and 32768 tokens
   bench_wkv --inputs layer6.safetensors --verify-only
@@ -177,6 +180,8 @@ void CommandLine::add_shape(CLI::App& app) {
     presets_.clear();
     head_sizes_ = parse_integers(option, text, 1, 1 << 12);
   });
+  add(app, "--window", "W", "AFT has biases for the last W positions; 0: AFT-simple (all: AFT-full)",
+      [&](auto& option, auto& text) { options_.window = parse_integer(option, text, 0, kMostElements); });
   std::string shapes;
   for (const Preset& preset : kPresets) {
     shapes += fmt::format("{}{}: H={}", shapes.empty() ? "" : ", ", preset.name, preset.shape.H);
@@ -227,15 +232,17 @@ void CommandLine::add_results(CLI::App& app) {
   app.add_flag("--list", options_.list, "prints operators and variants, and whether they run here; runs nothing");
 }
 
-// About the first argument that no option took.
-std::string unexpected(const CLI::App& app) {
-  const std::string extra = app.remaining().front();
-  if (!extra.starts_with('-')) return fmt::format("\"{}\" belongs to no option; see --help", extra);
-  std::vector<std::string> names;
-  for (const CLI::Option* option : app.get_options()) names.push_back("--" + option->get_lnames().front());
-  const std::string meant = nearest(extra, names);
-  return fmt::format("there is no option {}; {}", extra,
-                     meant.empty() ? "--help lists them" : fmt::format("did you mean {}?", meant));
+// Position biases are a matrix of T by the window.
+void check_window(const Options& options) {
+  const auto is_windowed = [](const std::string& op) { return operator_named(op).windowed; };
+  if (std::none_of(options.ops.begin(), options.ops.end(), is_windowed)) {
+    if (options.window) throw UsageError("--window: none of the operators has one");
+    return;
+  }
+  const int64_t T = options.lengths.back(), window = std::min(T, options.window.value_or(T));
+  if (static_cast<double>(T) * static_cast<double>(window) > static_cast<double>(kMostElements)) {
+    throw UsageError(fmt::format("--seq {} makes more than 2^44 position biases; --window limits them", T));
+  }
 }
 
 void CommandLine::apply(const std::vector<std::string>& arguments) {
@@ -248,18 +255,8 @@ void CommandLine::apply(const std::vector<std::string>& arguments) {
   add_shape(app);
   add_how(app);
   add_results(app);
-  try {
-    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::CallForHelp&) {
-    options_.help = app.help();
-  } catch (const CLI::ExtrasError&) {
-    throw UsageError(unexpected(app));
-  } catch (const CLI::ArgumentMismatch& error) {
-    const std::string message = error.what();
-    throw UsageError(fmt::format("{} needs a value; see --help", message.substr(0, message.find(':'))));
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(error.what());
-  }
+  const std::string help = parse_command_line(app, arguments);
+  if (!help.empty()) options_.help = help;
   check_together();
 }
 
@@ -297,6 +294,7 @@ Options CommandLine::finish() const {
                                    options.lengths.back(), options.batches.back(), shape.H, shape.N));
     }
   }
+  check_window(options);
   return options;
 }
 

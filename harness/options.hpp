@@ -23,6 +23,7 @@ struct Options {
   DeviceKind device = DeviceKind::cpu;
   std::vector<int64_t> lengths, batches;
   std::vector<HeadShape> shapes;
+  std::optional<int64_t> window;  // none: no limit
   std::vector<DType> dtypes;
   bool dtypes_given = false;  // if not, an input file decides
   std::vector<Mode> modes;

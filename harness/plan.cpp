@@ -78,7 +78,13 @@ void add_generated_groups(const Options& options, const Operator& op, uint64_t s
       for (const Mode mode : options.modes) {
         for (const DType dtype : options.dtypes) {
           for (const int64_t T : options.lengths) {
-            const Problem problem{.B = B, .T = T, .H = shape.H, .N = shape.N, .mode = mode, .dtype = dtype};
+            const Problem problem{.B = B,
+                                  .T = T,
+                                  .H = shape.H,
+                                  .N = shape.N,
+                                  .mode = mode,
+                                  .dtype = dtype,
+                                  .window = op.windowed ? options.window : std::nullopt};
             groups.push_back({&op, problem, source, variants});
           }
         }

@@ -50,8 +50,8 @@ void Progress::ended(const CellResult& result, const SweepProgress& progress) {
   const std::scoped_lock lock(mutex_);
   clear();
   if (!terminal_ || result.status == "failed") {
-    fmt::print(stderr, "[{}/{}] {} B={} H={} N={} threads={}: {}\n", progress.done, progress.total, short_name(result),
-               result.B, result.H, result.N, result.run_threads, outcome_text(result));
+    fmt::print(stderr, "[{}/{}] {} {} threads={}: {}\n", progress.done, progress.total, short_name(result),
+               shape_text(result), result.run_threads, outcome_text(result));
   }
 }
 

@@ -26,9 +26,8 @@ bool beats_floor(const CellResult* cell) { return cell->floor_ns > 1.1 * cell->m
 
 // Cells that share a table: all but variant and T are the same.
 std::string heading(const CellResult& cell) {
-  return fmt::format("{}  {} {}  B={} H={} N={}  {} {}  {} inputs, seed {}", cell.op, cell.dtype, cell.mode, cell.B,
-                     cell.H, cell.N, cell.run_threads, cell.run_threads == 1 ? "thread" : "threads", cell.inputs,
-                     cell.seed);
+  return fmt::format("{}  {} {}  {}  {} {}  {} inputs, seed {}", cell.op, cell.dtype, cell.mode, shape_text(cell),
+                     cell.run_threads, cell.run_threads == 1 ? "thread" : "threads", cell.inputs, cell.seed);
 }
 
 std::vector<std::pair<std::string, std::vector<const CellResult*>>> by_heading(const std::vector<CellResult>& cells) {
@@ -77,8 +76,8 @@ std::string not_run(const std::vector<CellResult>& cells, std::string_view statu
   std::vector<std::string> reasons;
   for (const CellResult& cell : cells) {
     if (cell.status != status) continue;
-    const std::string what = fmt::format("{} {} {} {} B={} H={} N={} threads={}", cell.op, cell.variant, cell.dtype,
-                                         cell.mode, cell.B, cell.H, cell.N, cell.run_threads);
+    const std::string what = fmt::format("{} {} {} {} {} threads={}", cell.op, cell.variant, cell.dtype, cell.mode,
+                                         shape_text(cell), cell.run_threads);
     size_t i = 0;
     while (i < lines.size() && !(lines[i].first == what && reasons[i] == cell.reason)) ++i;
     if (i == lines.size()) {
@@ -143,6 +142,8 @@ std::string csv_field(const Value& value) {
     return quoted_csv(value);
   } else if constexpr (std::is_same_v<Value, double>) {
     return number_or_dash(value, "{}") == "-" ? "" : fmt::format("{}", value);
+  } else if constexpr (std::is_same_v<Value, std::optional<int64_t>>) {
+    return value ? fmt::format("{}", *value) : "";
   } else {
     return fmt::format("{}", value);
   }
@@ -236,6 +237,10 @@ std::string statuses_text(const std::vector<CellResult>& cells) {
     if (count > 0) parts.push_back(fmt::format("{} {}", count, status));
   }
   return parts.empty() ? "no cells" : fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string shape_text(const CellResult& cell) {
+  return fmt::format("B={} H={} N={}{}", cell.B, cell.H, cell.N, cell.window ? fmt::format(" W={}", *cell.window) : "");
 }
 
 std::string outcome_text(const CellResult& cell) {

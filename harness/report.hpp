@@ -23,6 +23,9 @@ std::string list_text(const std::vector<const Operator*>& operators, const Probl
 // "12 timed, 1 failed, 3 skipped".
 std::string statuses_text(const std::vector<CellResult>& cells);
 
+// "B=1 H=32 N=64", and the window where there is one.
+std::string shape_text(const CellResult& cell);
+
 // The outcome of one cell in a line: its time, or its status with the reason.
 std::string outcome_text(const CellResult& cell);
 

@@ -28,6 +28,21 @@ void read(const Json& entry, const char* name, Value& value) {
   }
 }
 
+template <class Value>
+void read(const Json& entry, const char* name, std::optional<Value>& value) {
+  if (entry.contains(name)) read(entry, name, value.emplace());
+}
+
+template <class Value>
+void write(Json& entry, const char* name, const Value& value) {
+  entry[name] = value;
+}
+
+template <class Value>
+void write(Json& entry, const char* name, const std::optional<Value>& value) {
+  if (value) entry[name] = *value;
+}
+
 bool is_aggregate(const Json& run) { return run.value("run_type", "") == "aggregate"; }
 
 // Google Benchmark's entry of one aggregate; null if there is none.
@@ -77,7 +92,8 @@ Problem CellResult::problem() const {
           .H = H,
           .N = N,
           .mode = mode == name_of(Mode::decode) ? Mode::decode : Mode::prefill,
-          .dtype = parse_dtype(dtype).value_or(DType::f32)};
+          .dtype = parse_dtype(dtype).value_or(DType::f32),
+          .window = window};
 }
 
 std::string CellResult::name() const {
@@ -111,7 +127,7 @@ std::vector<Json> entries_of(const CellResult& cell) {
   std::vector<Json> entries(cell.runs.begin(), cell.runs.end());
   if (entries.empty()) entries.push_back(entry_without_run(cell));
   for (Json& entry : entries) {
-    for_each_field(cell, [&](const char* name, const auto& value) { entry[name] = value; });
+    for_each_field(cell, [&](const char* name, const auto& value) { write(entry, name, value); });
     const bool is_time =
         !is_aggregate(entry) || entry["aggregate_name"] == "mean" || entry["aggregate_name"] == "median";
     if (has_run(entry) && is_time) add_rates(entry, cell);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ struct CellResult {
   std::string op, variant, device, mode, dtype;
   std::string products;  // dtype of the factors of products
   int64_t B = 0, T = 0, H = 0, N = 0;
+  std::optional<int64_t> window{};  // stored where there is one
   int run_threads = 0;
   std::string inputs;  // "realistic", "extreme" or a file's name
   uint64_t seed = 0;
@@ -70,7 +72,7 @@ void for_each_field(Cell& cell, const Visit& visit) {
   visit("error", cell.error), visit("tolerance_ratio", cell.tolerance_ratio), visit("sample", cell.sample);
   visit("flops", cell.flops), visit("bytes", cell.bytes), visit("extra_bytes", cell.extra_bytes);
   visit("memory_bytes", cell.memory_bytes), visit("floor_ns", cell.floor_ns), visit("noisy", cell.noisy);
-  visit("clock_hz", cell.clock_hz);
+  visit("clock_hz", cell.clock_hz), visit("window", cell.window);
 }
 
 // The cell as entries of Google Benchmark's format, each with all fields; a cell without runs becomes one entry.

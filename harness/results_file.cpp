@@ -1,7 +1,6 @@
 #include "harness/results_file.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <sstream>
 
 #include "harness/arguments.hpp"
+#include "harness/atomic_file.hpp"
 #include "harness/ceiling_loops.hpp"
 #include "harness/machine.hpp"
 #include "harness/timing.hpp"
@@ -145,26 +145,9 @@ std::string ResultsFile::document() const {
   return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-// Into a file beside it, then renamed: whoever reads, at any time, finds a complete document.
 void ResultsFile::write() const {
   const std::scoped_lock lock(mutex_);
-  auto temporary = path_;
-  temporary += fmt::format(".{}.tmp", getpid());
-  errno = 0;
-  {
-    std::ofstream stream(temporary);
-    stream << document();
-    if (stream.flush()) {
-      std::error_code error;
-      std::filesystem::rename(temporary, path_, error);
-      if (!error) return;
-      errno = error.value();
-    }
-  }
-  const int reason = errno;
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  throw std::runtime_error(fmt::format("cannot write the results file {}: {}", path_.string(), std::strerror(reason)));
+  write_atomically(path_, document(), "the results file");
 }
 
 Json make_context(const std::map<int, Ceilings>& ceilings_by_threads, uint64_t seed,

@@ -19,7 +19,7 @@ class CpuRunner final : public Runner {
   const Variant& variant() const override { return variant_; }
   void upload(int) override {}
   void upload_outputs(int) override {}
-  void run(int set) override { variant_.run(workload_.set(set), workload_.problem(), executor_); }
+  void run(int set) override { variant_.run(workload_.set(set).addresses(), workload_.problem(), executor_); }
   std::optional<double> timed_run(int set) override {
     run(set);
     return std::nullopt;

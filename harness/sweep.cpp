@@ -55,6 +55,7 @@ CellResult plan(const Cell& cell, const SweepSettings& settings) {
                     .T = problem.T,
                     .H = problem.H,
                     .N = problem.N,
+                    .window = problem.window,
                     .run_threads = cell.threads,
                     .inputs = source.name,
                     .seed = source.seed,

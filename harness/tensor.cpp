@@ -41,6 +41,10 @@ int64_t TensorSpec::elements() const {
   return product;
 }
 
+bool TensorAddresses::contains(std::string_view name) const {
+  return std::any_of(addresses_.begin(), addresses_.end(), [&](const auto& at) { return at.first == name; });
+}
+
 std::byte* TensorAddresses::data(std::string_view name) const {
   const auto found =
       std::find_if(addresses_.begin(), addresses_.end(), [&](const auto& at) { return at.first == name; });

@@ -27,9 +27,11 @@ enum class Role { input, output };
 
 // How the problem generator fills an input.
 enum class Values {
-  normal,   // normal distribution around 0 with standard deviation TensorSpec::scale
-  uniform,  // between -TensorSpec::scale and its opposite
-  decay,    // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+  normal,      // normal distribution around 0 with standard deviation TensorSpec::scale
+  uniform,     // between -TensorSpec::scale and its opposite
+  decay,       // w = exp(-exp(d)), d uniform, w over what trained models have: 0.001 to 0.9999
+  decay_rate,  // exp(d) of the same d: 0.0001 to 6.9
+  above_one,   // 1 + |normal|: a sum of weights of which the largest is 1
 };
 
 struct TensorSpec {
@@ -49,6 +51,7 @@ struct TensorSpec {
 class TensorAddresses {
  public:
   void add(std::string name, std::byte* address) { addresses_.emplace_back(std::move(name), address); }
+  bool contains(std::string_view name) const;
   std::byte* data(std::string_view name) const;  // throws std::out_of_range if there is no such tensor
   template <class Element>
   Element* as(std::string_view name) const {

@@ -35,8 +35,9 @@ struct Variant {
   std::optional<DType> products = DType::f32;  // what the factors of products are rounded to; none: the problem's dtype
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
   std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
-  // One of these, by device. A launch starts the work and need not wait for it; the tensors are in device memory.
-  std::function<void(const TensorSet&, const Problem&, Executor&)> run = nullptr;
+  // One of these, by device. run works on tensors in the host's memory; a launch, on tensors in the device's, starts
+  // the work and need not wait for it.
+  std::function<void(const TensorAddresses&, const Problem&, Executor&)> run = nullptr;
   std::function<void(const TensorAddresses&, const Problem&, Device&)> launch = nullptr;
 };
 
@@ -48,7 +49,7 @@ inline DType products(const Variant& variant, const Problem& problem) {
 // Predicted scratch memory; 0 where the variant declares none.
 size_t extra_bytes(const Variant& variant, const Problem& problem, int threads);
 
-// As Variant, with the operator's typed tensors (Op::Tensors, made by Op::bind from a TensorSet).
+// As Variant, with the operator's typed tensors (Op::Tensors, made by Op::bind from their addresses).
 template <class Op>
 struct TypedVariant {
   std::string name;
@@ -75,8 +76,8 @@ struct Registered {
          .products = typed.products,
          .unsupported = std::move(typed.unsupported),
          .extra_bytes = std::move(typed.extra_bytes),
-         .run = [run = typed.run](const TensorSet& set, const Problem& problem,
-                                  Executor& executor) { run(problem, Op::bind(set.addresses()), executor); },
+         .run = [run = typed.run](const TensorAddresses& tensors, const Problem& problem,
+                                  Executor& executor) { run(problem, Op::bind(tensors), executor); },
          .launch = [launch = typed.launch](const TensorAddresses& tensors, const Problem& problem,
                                            Device& device) { launch(problem, Op::bind(tensors), device); }});
   }

@@ -79,6 +79,20 @@ constexpr __device__ int row_of_piece(int n) {
   return kRowPieces == 4 ? row / 8 * 8 + row % 2 * 4 + row % 8 / 2 : row;
 }
 
+// Four neighbouring elements in one store to global memory, likewise.
+inline __device__ void store4_row(float4 value, float* to) { store4_whole(value, to); }
+inline __device__ void store4_row(float4 value, __nv_bfloat16* to) {
+  const __nv_bfloat162 pairs[2] = {__float22bfloat162_rn({value.x, value.y}),
+                                   __float22bfloat162_rn({value.z, value.w})};
+  *reinterpret_cast<uint2*>(to) = {*reinterpret_cast<const unsigned*>(&pairs[0]),
+                                   *reinterpret_cast<const unsigned*>(&pairs[1])};
+}
+inline __device__ void store4_row(float4 value, __half* to) {
+  const __half2 pairs[2] = {__float22half2_rn({value.x, value.y}), __float22half2_rn({value.z, value.w})};
+  *reinterpret_cast<uint2*>(to) = {*reinterpret_cast<const unsigned*>(&pairs[0]),
+                                   *reinterpret_cast<const unsigned*>(&pairs[1])};
+}
+
 // Calls body with a null pointer of the dtype's element type on the device, to pick a kernel's instance.
 template <class Body>
 void with_device_element(DType dtype, const Body& body) {

@@ -7,10 +7,21 @@
 
 namespace wkv::reference {
 
-// Row t of y (C). q: row t (C); k, v: rows 0..t (t+1 x C); bias: b_{t,i} for i = 0..t, already 0 outside the window.
-Vector aft_row(const Vector& q, const Matrix& k, const Matrix& v, const Vector& bias);
+struct AftRow {
+  Vector y;      // C
+  Matrix share;  // t+1 x C: what each value is multiplied by in y, gate included
+};
 
-// All T rows. bias is T x T; its entries with t - i >= window count as 0. A window of T or more is AFT-full.
+// Row t. q: row t (C); k, v: rows 0..t (t+1 x C); bias: b_{t,i} for i = 0..t, already 0 outside the window.
+AftRow aft_row(const Vector& q, const Matrix& k, const Matrix& v, const Vector& bias);
+
+// Row t: the one key and value that keys and values 0..t can be replaced by in every sum where their biases are 0.
+struct AftMeans {
+  Matrix k, v;  // T x C
+};
+AftMeans aft_means(const Matrix& k, const Matrix& v);
+
+// All T rows of y. bias is T x T; its entries with t - i >= window count as 0. A window of T or more is AFT-full.
 Matrix aft(const Matrix& q, const Matrix& k, const Matrix& v, const Matrix& bias, Eigen::Index window);
 
 }  // namespace wkv::reference

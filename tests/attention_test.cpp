@@ -21,7 +21,7 @@ struct Run {
   }
   std::vector<float> outputs(const Variant& variant) {
     set.poison_outputs();
-    variant.run(set, problem, executor);
+    variant.run(set.addresses(), problem, executor);
     return {set.as<float>("y"), set.as<float>("y") + set.spec("y").elements()};
   }
   void fill(const char* tensor, float value) const {

@@ -16,8 +16,8 @@ Variant in_software() {
           .products = DType::bf16,
           .unsupported = nullptr,
           .extra_bytes = kernels::bf16_dot_extra_bytes,
-          .run = [](const TensorSet& set, const Problem& problem, Executor& executor) {
-            kernels::run_bf16_dot_in_software(problem, kernels::Wkv5::bind(set.addresses()), executor);
+          .run = [](const TensorAddresses& tensors, const Problem& problem, Executor& executor) {
+            kernels::run_bf16_dot_in_software(problem, kernels::Wkv5::bind(tensors), executor);
           }};
 }
 

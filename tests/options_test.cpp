@@ -101,6 +101,11 @@ TEST_CASE("options: --op all stands for every operator") {
   CHECK(parse_options({"--op", "all"}).ops.size() == all_operators().size());
 }
 
+TEST_CASE("options: a window, or none, which is no limit") {
+  CHECK(!parse_options({"--op", "aft"}).window);
+  CHECK(parse_options({"--op", "wkv5,aft", "--window", "0", "--seq", "8388608"}).window == 0);
+}
+
 TEST_CASE("options: presets are the RWKV-5 World models' heads") {
   const auto [name, H] = GENERATE(table<std::string, int64_t>({{"0.4b", 16}, {"1.5b", 32}, {"3b", 40}, {"7b", 64}}));
   const Options options = parse_options({"--preset", name});
@@ -134,7 +139,10 @@ TEST_CASE("options: a wrong value is named together with what is allowed") {
        {{"--sequ", "1"}, "no option --sequ", "did you mean --seq?"},
        {{"1..64"}, "1..64", "no option"},
        {{"--resume", "/nowhere/run.json"}, "/nowhere/run.json", "No such file"},
-       {{"--batch", "1048576", "--seq", "1048576"}, "--seq 1048576", "2^44"}}));
+       {{"--batch", "1048576", "--seq", "1048576"}, "--seq 1048576", "2^44"},
+       {{"--op", "wkv5", "--window", "8"}, "--window", "none of the operators"},
+       {{"--op", "aft", "--window", "-1"}, "--window: \"-1\"", "from 0 to"},
+       {{"--op", "aft", "--seq", "8388608"}, "--seq 8388608", "--window limits them"}}));
   CAPTURE(arguments);
   CHECK_THROWS_AS(parse_options(arguments), UsageError);
   CHECK_THROWS_WITH(parse_options(arguments), Contains(option) && Contains(allowed) && !Contains("\n"));

@@ -99,6 +99,18 @@ TEST_CASE("reference aft: outside the window the position bias counts as zero") 
   REQUIRE_FALSE(aft(q, k, v, bias, 2).isApprox(aft(q, k, v, bias, 6), 1e-3));
 }
 
+TEST_CASE("reference aft: keys without bias can be replaced by what they amount to") {
+  std::mt19937_64 rng(6);
+  const Matrix q = random_matrix(rng, 6, 2), k = random_matrix(rng, 6, 2), v = random_matrix(rng, 6, 2);
+  const Matrix bias = random_matrix(rng, 6, 6);
+  const AftMeans means = aft_means(k, v);
+  Matrix few_k(3, 2), few_v(3, 2);  // for keys 0 to 3, 4, 5
+  few_k << means.k.row(3), k.bottomRows(2);
+  few_v << means.v.row(3), v.bottomRows(2);
+  const Vector few_bias = (Vector(3) << 0, bias(5, 4), bias(5, 5)).finished();
+  REQUIRE(aft_row(q.row(5), few_k, few_v, few_bias).y.isApprox(aft(q, k, v, bias, 2).row(5).transpose(), 1e-13));
+}
+
 TEST_CASE("reference lstm: one channel, step by step, gates in the order input, forget, cell, output") {
   RecurrentWeights weights{Matrix(4, 1), Matrix(4, 1), Vector(4), Vector(4)};
   weights.input << 0.5, -0.25, 1, 2;

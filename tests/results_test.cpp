@@ -61,6 +61,17 @@ TEST_CASE("results: cells come back from their entries as they were") {
   CHECK(again.dump() == entries.dump());
 }
 
+TEST_CASE("results: a window is part of the name and stored, where there is one") {
+  CellResult cell = timed_cell(64, 10);
+  CHECK(!entries_of(cell)[0].contains("window"));
+  cell.window = 0;
+  const Json entries(entries_of(cell));
+  CHECK(entries[0]["window"] == 0);
+  const auto cells = cells_of(entries);
+  REQUIRE(cells.size() == 1);
+  CHECK(cells[0].name() == "wkv5/cpu_naive/f32/prefill/B:2/T:64/H:4/N:8/W:0/threads:2/realistic");
+}
+
 TEST_CASE("results: a skipped cell says so where Google Benchmark says it") {
   const auto entries = entries_of(skipped_cell(8));
   REQUIRE(entries.size() == 1);

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import synthetic_results as synthetic  # noqa: E402
-from analysis import errors, results, statistics, style, tables  # noqa: E402
+from analysis import errors, models, results, statistics, style, tables  # noqa: E402
 from analysis.groups import groups_of  # noqa: E402
 from analysis.scaling import crossovers  # noqa: E402
 
@@ -137,6 +137,11 @@ class Loading(InFolder):
             [synthetic.entry("wkv5", "cpu_a", 64, 0, status="skipped", reason="too long", error=None)])))
         self.assertEqual(loaded.cells[0].times_ns, ())
         self.assertTrue(math.isnan(loaded.cells[0].error))
+
+    def test_with_another_window_it_is_another_operator(self):
+        loaded = results.load(self.write(synthetic.document(
+            [synthetic.entry("aft", "cpu_a", 64, 1e6), synthetic.entry("aft", "cpu_a", 64, 1e6, window=0)])))
+        self.assertEqual([cell.series.op for cell in loaded.cells], ["aft", "aft W=0"])
 
     def test_damaged_files_get_one_line(self):
         whole = json.dumps(self.changed())
@@ -281,6 +286,48 @@ class Plot(InFolder):
                           [untimed, "--out", untimed]):
             done = self.run_script("plot", *arguments)
             self.assertEqual(done.returncode, 2, arguments)
+            self.assertRegex(done.stderr, r"\Aplot: [^\n]+\n\Z")
+
+
+class PlotModel(InFolder):
+    def document(self, **changes):
+        cells = []
+        for architecture, power in (("rwkv-5.2", 1), ("transformer", 2)):
+            for kind in ("prefill", "decode", "generation"):
+                for T in (1, 16, 256):
+                    timed = T < 256 or architecture != "transformer"
+                    cells.append({
+                        "architecture": architecture, "kind": kind, "dtype": "f32", "T": T, "run_threads": 2,
+                        "parameters": 10**8, "status": "timed" if timed else "skipped", "reason": "", "weight_bytes": 4e8,
+                        "activation_bytes": 1e4 * T, "state_bytes": 1e6 * (T if power == 2 else 1),
+                        "times_ns": [1e6 * T**power] * 3 if timed else [], **({"parts_ns": {
+                            "projections": 4e5, "mixer": 1e5, "channel mixing": 4e5, "head": 5e4,
+                            "elementwise": 5e4}} if timed else {}), **changes})
+        return {"context": {"program": "bench_model", "model": "0.1b", "cpu_model": "a CPU", "num_cpus": 2},
+                "cells": cells}
+
+    def test_a_file_of_bench_model_gives_its_figures_the_same_bytes_each_time(self):
+        path = self.write(self.document())
+        for out in ("a", "b"):
+            done = self.run_script("plot", path, "--out", self.folder / out, "--format", "svg")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        names = {entry.name for entry in (self.folder / "a").iterdir()}
+        self.assertEqual(names, {f"model-{name}.svg" for name in ("prefill", "decode", "generation", "memory", "parts")})
+        for name in names:
+            self.assertEqual((self.folder / "a" / name).read_bytes(), (self.folder / "b" / name).read_bytes(), name)
+
+    def test_exponents_are_those_of_the_times(self):
+        loaded = models.load(self.write(self.document()))
+        curves = loaded.curves("prefill")
+        self.assertEqual(list(curves), ["rwkv-5.2", "transformer"])
+        self.assertEqual([cell.T for cell in curves["transformer"]], [1, 16])
+        self.assertEqual([cell.median_ns for cell in curves["rwkv-5.2"]], [1e6, 16e6, 256e6])
+
+    def test_what_is_wrong_is_said_in_one_line(self):
+        for changes in ({"kind": "training"}, {"T": 0}, {"times_ns": ["1"]}, {"parts_ns": None}, {"status": "failed"},
+                        {"architecture": "a/b"}, {"state_bytes": -1}):
+            done = self.run_script("plot", self.write(self.document(**changes)))
+            self.assertEqual(done.returncode, 2, changes)
             self.assertRegex(done.stderr, r"\Aplot: [^\n]+\n\Z")
 
 

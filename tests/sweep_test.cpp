@@ -14,21 +14,21 @@ namespace {
 using Catch::Matchers::Contains;
 
 // The registered naive variant, with something done before and after it.
-Variant planted(const std::string& name, std::function<void(const TensorSet&, const Problem&)> after) {
+Variant planted(const std::string& name, std::function<void(const TensorAddresses&, const Problem&)> after) {
   Variant variant = *variants_of("wkv5").at(0);
   for (const Variant* candidate : variants_of("wkv5")) {
     if (candidate->name == "cpu_naive") variant = *candidate;
   }
   variant.name = name;
-  variant.run = [run = variant.run, after](const TensorSet& set, const Problem& problem, Executor& executor) {
-    run(set, problem, executor);
-    after(set, problem);
+  variant.run = [run = variant.run, after](const TensorAddresses& tensors, const Problem& problem, Executor& executor) {
+    run(tensors, problem, executor);
+    after(tensors, problem);
   };
   return variant;
 }
 
 Variant right() {
-  return planted("right", [](const TensorSet&, const Problem&) {});
+  return planted("right", [](const TensorAddresses&, const Problem&) {});
 }
 
 class Recorder final : public SweepObserver {
@@ -97,7 +97,8 @@ TEST_CASE("sweep: a right variant is verified and timed, and everything about it
 }
 
 TEST_CASE("sweep: a wrong variant fails with the reason and is not timed") {
-  const Variant wrong = planted("wrong", [](const TensorSet& set, const Problem&) { set.as<float>("y")[5] += 1; });
+  const Variant wrong =
+      planted("wrong", [](const TensorAddresses& set, const Problem&) { set.as<float>("y")[5] += 1; });
   const CellResult result = outcome(wrong);
   CHECK(result.status == "failed");
   CHECK_THAT(result.reason, Contains("y"));
@@ -110,7 +111,7 @@ TEST_CASE("sweep: a wrong variant fails with the reason and is not timed") {
 
 TEST_CASE("sweep: a variant that becomes wrong while it is timed loses its time") {
   int runs = 0;
-  const Variant tiring = planted("tiring", [&](const TensorSet& set, const Problem&) {
+  const Variant tiring = planted("tiring", [&](const TensorAddresses& set, const Problem&) {
     if (++runs > 6) set.as<float>("y")[0] = 1e6f;
   });
   const CellResult result = outcome(tiring);
@@ -130,7 +131,7 @@ TEST_CASE("sweep: --verify-only times nothing") {
 
 TEST_CASE("sweep: an exception of a variant is its failure, and the sweep goes on") {
   const Variant throwing =
-      planted("throwing", [](const TensorSet&, const Problem&) { throw std::runtime_error("no luck"); });
+      planted("throwing", [](const TensorAddresses&, const Problem&) { throw std::runtime_error("no luck"); });
   const Variant good = right();
   const Recorder recorder = swept({group_of({&throwing, &good})});
   REQUIRE(recorder.results.size() == 2);
@@ -140,7 +141,7 @@ TEST_CASE("sweep: an exception of a variant is its failure, and the sweep goes o
 }
 
 TEST_CASE("sweep: what memory does not suffice for is skipped, whether foreseen or found out") {
-  const Variant hungry = planted("hungry", [](const TensorSet&, const Problem&) { throw std::bad_alloc(); });
+  const Variant hungry = planted("hungry", [](const TensorAddresses&, const Problem&) { throw std::bad_alloc(); });
   const CellResult found_out = outcome(hungry);
   CHECK(found_out.status == "skipped");
   CHECK_THAT(found_out.reason, Contains("out of memory"));
@@ -171,7 +172,7 @@ TEST_CASE("sweep: what a variant does not support is skipped with its reason") {
 
 // A millisecond a token.
 Variant slow() {
-  return planted("slow", [](const TensorSet&, const Problem& problem) {
+  return planted("slow", [](const TensorAddresses&, const Problem& problem) {
     std::this_thread::sleep_for(std::chrono::milliseconds(problem.T));
   });
 }
@@ -242,7 +243,7 @@ TEST_CASE("sweep: a cell whose outcome is known does not run, and serves to pred
   Recorder recorder;
   recorder.earlier.push_back(outcome(variant));
   for (auto& run : recorder.earlier[0].runs) run["real_time"] = 1e9;
-  variant.run = [](const TensorSet&, const Problem&, Executor&) { FAIL("ran"); };
+  variant.run = [](const TensorAddresses&, const Problem&, Executor&) { FAIL("ran"); };
   SweepSettings settings = quick();
   settings.cell_seconds = 20;
   run_sweep({group_of({&variant}), group_of({&variant}, 8000)}, settings, recorder);
@@ -273,7 +274,7 @@ TEST_CASE("sweep: cells go by group, then variant, then threads") {
 TEST_CASE("sweep: inputs that cannot be made are the user's error") {
   const Variant variant = right();
   Group group = group_of({&variant});
-  group.source.fill = [](const TensorSet&, int, Executor&) { throw std::runtime_error("the file ended early"); };
+  group.source.fill = [](const TensorAddresses&, int, Executor&) { throw std::runtime_error("the file ended early"); };
   Recorder recorder;
   CHECK_THROWS_AS(run_sweep({group}, quick(), recorder), UsageError);
 }

@@ -25,7 +25,8 @@ std::vector<Problem> some(std::vector<Problem> problems) {
   return kept;
 }
 
-// Lengths around the sizes of vectors, blocks and chunks; then batches and heads, head sizes, and something longer.
+// Lengths around the sizes of vectors, blocks and chunks; then batches and heads, head sizes, and something longer;
+// then windows, for the operators that have one.
 std::vector<Problem> test_problems() {
   std::vector<Problem> problems;
   for (const int64_t T : {1, 2, 15, 16, 17, 63, 64, 65, 100, 257}) problems.push_back({.T = T, .H = 2, .N = 64});
@@ -49,6 +50,12 @@ std::vector<Problem> test_problems() {
   }
   for (const int64_t N : {8, 16, 32, 48, 128}) {
     problems.push_back({.B = 2, .T = 33, .H = 2, .N = N, .mode = Mode::decode});
+  }
+  for (const int64_t window : {0, 1, 2, 63, 64, 65, 99, 100})
+    problems.push_back({.T = 100, .H = 2, .N = 16, .window = window});
+  for (const int64_t window : {0, 30, 127}) {
+    problems.push_back({.B = 2, .T = 300, .H = 1, .N = 48, .window = window});
+    problems.push_back({.T = 300, .H = 1, .N = 64, .mode = Mode::decode, .window = window});
   }
   const size_t shapes = problems.size();
   for (const DType dtype : {DType::bf16, DType::f16}) {
@@ -81,6 +88,7 @@ void verify_all(InputKind kind) {
   for (const Operator* op : all_operators()) {
     bool any = false;
     for (const Problem& problem : test_problems()) {
+      if (problem.window && !op->windowed) continue;
       Workload workload(*op, problem, generated_inputs(kind, 1), 2, *executors[2]);
       for (const Variant* variant : variants_of(op->name)) {
         if (const auto reason = unsupported(*variant, problem)) {

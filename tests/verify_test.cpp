@@ -23,7 +23,22 @@ using Run = std::function<void(const TensorSet&, const Problem&, Executor&)>;
 void compute(const TensorSet& set, const Problem& problem, Executor& executor) {
   const auto variants = variants_of("wkv5");
   const auto naive = std::find_if(variants.begin(), variants.end(), [](auto* v) { return v->name == "cpu_naive"; });
-  (*naive)->run(set, problem, executor);
+  (*naive)->run(set.addresses(), problem, executor);
+}
+
+// A run that also knows the shapes of the workload's set that it is given.
+Variant planted(const Workload& workload, Run run) {
+  return {.op = "wkv5",
+          .name = "planted",
+          .dtypes = {workload.problem().dtype},
+          .unsupported = nullptr,
+          .extra_bytes = nullptr,
+          .run = [&workload, run = std::move(run)](const TensorAddresses& tensors, const Problem& problem,
+                                                   Executor& executor) {
+            int index = 0;
+            while (workload.set(index).data("y") != tensors.data("y")) ++index;
+            run(workload.set(index), problem, executor);
+          }};
 }
 
 // The right outputs, and then a fault.
@@ -61,12 +76,7 @@ struct Cell {
                  reference_flops) {}
 
   Verification verify(Run run) {
-    const Variant variant{.op = "wkv5",
-                          .name = "planted",
-                          .dtypes = {problem.dtype},
-                          .unsupported = nullptr,
-                          .extra_bytes = nullptr,
-                          .run = std::move(run)};
+    const Variant variant = planted(workload, std::move(run));
     const auto runner = make_runner(variant, workload, executor);
     return wkv::verify(*runner, workload, executor);
   }
@@ -336,12 +346,7 @@ TEST_CASE("verify: outputs that came with the inputs are compared too") {
     return outputs;
   };
   Workload workload(op, problem, source, 2, executor);
-  const Variant variant{.op = "wkv5",
-                        .name = "planted",
-                        .dtypes = {DType::f32},
-                        .unsupported = nullptr,
-                        .extra_bytes = nullptr,
-                        .run = compute};
+  const Variant variant = planted(workload, compute);
   const auto runner = make_runner(variant, workload, executor);
   const Verification verification = verify(*runner, workload, executor);
   if (shift == 0) {
@@ -354,15 +359,10 @@ TEST_CASE("verify: outputs that came with the inputs are compared too") {
 TEST_CASE("check_outputs: finds what a timed run did wrong") {
   Cell cell;
   bool idle = false, greedy = false;
-  const Variant variant{.op = "wkv5",
-                        .name = "planted",
-                        .dtypes = {DType::f32},
-                        .unsupported = nullptr,
-                        .extra_bytes = nullptr,
-                        .run = [&](const TensorSet& set, const Problem& problem, Executor& executor) {
-                          if (!idle) compute(set, problem, executor);
-                          if (greedy) set.as<float>("k")[0] += 1;
-                        }};
+  const Variant variant = planted(cell.workload, [&](const TensorSet& set, const Problem& problem, Executor& executor) {
+    if (!idle) compute(set, problem, executor);
+    if (greedy) set.as<float>("k")[0] += 1;
+  });
   const auto runner = make_runner(variant, cell.workload, cell.executor);
   REQUIRE(verify(*runner, cell.workload, cell.executor).failure == "");
   const auto timed = [&](int set) {

@@ -27,15 +27,15 @@ __attribute__((target_clones("default", "avx2,fma", "arch=skylake-avx512"))) voi
 
 template <class Element>
 void run_tokens(const Problem& p, const GemmTensors& tensors, Executor& executor) {
-  const int64_t C = p.channels(), tokens = p.B * p.new_tokens();
+  const int64_t C = p.channels(), M = Gemm::outputs(p), tokens = p.B * p.new_tokens();
   const auto* x = reinterpret_cast<const Element*>(tensors.x);
   const auto* w = reinterpret_cast<const Element*>(tensors.w);
   auto* y = reinterpret_cast<Element*>(tensors.y);
   executor.parallel_for((tokens + kTokens - 1) / kTokens, [&](int64_t task, int) {
     const int64_t first = task * kTokens, last = std::min(tokens, first + kTokens);
     std::vector<float> sums(kTokens * kBlock), w_row(kBlock), x_column(kTokens);
-    for (int64_t n0 = 0; n0 < C; n0 += kBlock) {
-      const int64_t outputs = std::min(kBlock, C - n0);
+    for (int64_t n0 = 0; n0 < M; n0 += kBlock) {
+      const int64_t outputs = std::min(kBlock, M - n0);
       std::fill(sums.begin(), sums.end(), 0.0f);
       for (int64_t k = 0; k < C; ++k) {
         for (int64_t t = first; t < last; ++t) x_column[static_cast<size_t>(t - first)] = load(x + t * C + k);
@@ -44,7 +44,7 @@ void run_tokens(const Problem& p, const GemmTensors& tensors, Executor& executor
       }
       for (int64_t t = first; t < last; ++t) {
         for (int64_t n = 0; n < outputs; ++n) {
-          store(sums[static_cast<size_t>((t - first) * kBlock + n)], y + t * C + n0 + n);
+          store(sums[static_cast<size_t>((t - first) * kBlock + n)], y + t * M + n0 + n);
         }
       }
     }

@@ -11,10 +11,10 @@ namespace wkv::kernels {
 namespace {
 
 dnnl::matmul::primitive_desc description(const Problem& p) {
-  const int64_t C = p.channels(), tokens = p.B * p.new_tokens();
+  const int64_t C = p.channels(), M = Gemm::outputs(p), tokens = p.B * p.new_tokens();
   const auto type = onednn_type(p.dtype);
-  const Onednn::Desc x({tokens, C}, type, dnnl::memory::dims{C, 1}), w({C, C}, type, dnnl::memory::dims{1, C}),
-      y({tokens, C}, type, dnnl::memory::dims{C, 1});
+  const Onednn::Desc x({tokens, C}, type, dnnl::memory::dims{C, 1}), w({C, M}, type, dnnl::memory::dims{1, C}),
+      y({tokens, M}, type, dnnl::memory::dims{M, 1});
   return {dnnl::matmul::desc(x, w, y), Onednn::engine()};
 }
 

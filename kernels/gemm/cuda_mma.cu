@@ -4,7 +4,7 @@
 //   stages of shared memory (48 KiB), two of them under way; from there by ldmatrix, a row's pieces of 16 bytes in an
 //   order that keeps eight rows, and two whole ones, in different banks; y out once, in half sectors.
 // Limit: the rate of mma.sync, which is below wgmma's on Hopper; at few tokens the bandwidth of the weights.
-// Supports bf16 and f16 and hidden sizes that are multiples of 32.
+// Supports bf16 and f16, hidden sizes that are multiples of 32 and an even number of outputs.
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"
 #include "kernels/gemm/gemm.hpp"
@@ -82,11 +82,12 @@ __device__ void add_products(const Stage<Element>& stage, int first_token, int f
 
 // A block for every 128 outputs (x) and 128 tokens (y).
 template <class Element>
-__global__ void __launch_bounds__(kThreads) gemm_mma(const GemmTensors tensors, const int tokens, const int C) {
+__global__ void __launch_bounds__(kThreads)
+    gemm_mma(const GemmTensors tensors, const int tokens, const int C, const int M) {
   extern __shared__ float4 memory[];
   auto* stages = reinterpret_cast<Stage<Element>*>(memory);
   const int first_token = blockIdx.y * kTile, first_row = blockIdx.x * kTile;
-  const int tokens_here = min(kTile, tokens - first_token), rows_here = min(kTile, C - first_row);
+  const int tokens_here = min(kTile, tokens - first_token), rows_here = min(kTile, M - first_row);
   const auto* x = reinterpret_cast<const Element*>(tensors.x) + int64_t{first_token} * C;
   const auto* w = reinterpret_cast<const Element*>(tensors.w) + int64_t{first_row} * C;
   const int warp = threadIdx.x / 32, own_token = warp / 4 * 64, own_row = warp % 4 * 32;
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(kThreads) gemm_mma(const GemmTensors tensors, 
     for (int half = 0; half < 2; ++half) {
       const int token = own_token + 16 * i + 8 * half + lane / 4;
       if (token >= tokens_here) continue;
-      auto* y = reinterpret_cast<Element*>(tensors.y) + int64_t{first_token + token} * C + first_row;
+      auto* y = reinterpret_cast<Element*>(tensors.y) + int64_t{first_token + token} * M + first_row;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
         const int row = own_row + 8 * j + lane % 4 * 2;
@@ -126,17 +127,18 @@ __global__ void __launch_bounds__(kThreads) gemm_mma(const GemmTensors tensors, 
 }
 
 std::optional<std::string> unsupported(const Problem& p) {
-  if (p.channels() % kDepth == 0) return std::nullopt;
-  return "a hidden size that is not a multiple of 32";
+  if (p.channels() % kDepth != 0) return "a hidden size that is not a multiple of 32";
+  if (Gemm::outputs(p) % 2 != 0) return "an odd number of outputs";
+  return std::nullopt;
 }
 
 void launch(const Problem& p, const GemmTensors& tensors, Device& device) {
-  const int64_t C = p.channels(), tokens = p.B * p.new_tokens();
+  const int64_t C = p.channels(), M = Gemm::outputs(p), tokens = p.B * p.new_tokens();
   const auto tiles = [](int64_t size) { return static_cast<uint32_t>((size + kTile - 1) / kTile); };
   const LaunchShape shape{
-      .grid = {tiles(C), tiles(tokens)}, .block = {kThreads}, .dynamic_shared_bytes = kStages * sizeof(Stage<__half>)};
+      .grid = {tiles(M), tiles(tokens)}, .block = {kThreads}, .dynamic_shared_bytes = kStages * sizeof(Stage<__half>)};
   const auto run = [&](auto* kernel) {
-    device.launch(kernel, shape, tensors, static_cast<int>(tokens), static_cast<int>(C));
+    device.launch(kernel, shape, tensors, static_cast<int>(tokens), static_cast<int>(C), static_cast<int>(M));
   };
   p.dtype == DType::bf16 ? run(gemm_mma<__nv_bfloat16>) : run(gemm_mma<__half>);
 }

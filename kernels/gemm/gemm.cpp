@@ -11,23 +11,25 @@ namespace wkv::kernels {
 namespace {
 
 std::vector<TensorSpec> tensors(const Problem& p) {
-  const int64_t C = p.channels();
-  const std::vector<Dim> sequence{{Axis::batch, p.B}, {Axis::time, p.new_tokens()}, {Axis::channel, C}};
+  const int64_t C = p.channels(), M = Gemm::outputs(p);
+  const auto sequence = [&](int64_t channels) -> std::vector<Dim> {
+    return {{Axis::batch, p.B}, {Axis::time, p.new_tokens()}, {Axis::channel, channels}};
+  };
   const float bound = 1 / std::sqrt(static_cast<float>(C));
   return {
-      {.name = "x", .dims = sequence, .dtype = p.dtype, .extreme = 1e3f},
+      {.name = "x", .dims = sequence(C), .dtype = p.dtype, .extreme = 1e3f},
       {.name = "w",
-       .dims = {{Axis::channel, C}, {Axis::channel, C}},
+       .dims = {{Axis::channel, M}, {Axis::channel, C}},
        .dtype = p.dtype,
        .values = Values::uniform,
        .scale = bound},
-      {.name = "y", .dims = sequence, .dtype = p.dtype, .role = Role::output},
+      {.name = "y", .dims = sequence(M), .dtype = p.dtype, .role = Role::output},
   };
 }
 
 Cost cost(const Problem& p) {
-  const auto C = static_cast<double>(p.channels());
-  Cost cost{.flops = 2.0 * C * C * static_cast<double>(p.B * p.new_tokens())};
+  const auto C = static_cast<double>(p.channels()), M = static_cast<double>(Gemm::outputs(p));
+  Cost cost{.flops = 2.0 * C * M * static_cast<double>(p.B * p.new_tokens())};
   for (const TensorSpec& spec : tensors(p)) cost.bytes += static_cast<double>(spec.bytes());
   return cost;
 }

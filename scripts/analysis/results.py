@@ -94,7 +94,7 @@ class Results:
     cells: tuple
 
 
-class _Reader:
+class Reader:
     """Typed access to a JSON object; `where` names it in errors."""
 
     def __init__(self, value, where):
@@ -121,10 +121,10 @@ class _Reader:
             raise ResultsError(f"\"{key}\" of {self.where} is not a number from {low:g} on")
         return float(value)
 
-    def count(self, key):
+    def count(self, key, low=1):
         value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 53:
-            raise ResultsError(f"\"{key}\" of {self.where} is not a whole number from 1 on")
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 1 << 53:
+            raise ResultsError(f"\"{key}\" of {self.where} is not a whole number from {low} on")
         return value
 
     def items(self, key):
@@ -134,7 +134,7 @@ class _Reader:
         return value
 
 
-def _document(path):
+def read_document(path):
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
@@ -157,8 +157,11 @@ def _refuse_constant(name):
 
 def _cell(entry):
     """The cell of one entry, with that entry's time if it is a repetition."""
+    op = entry.text("op")
+    if "window" in entry.value:  # with another window it is another operator
+        op += f" W={entry.count('window', low=0)}"
     series = Series(
-        op=entry.text("op"), variant=entry.text("variant"), device=entry.text("device"), mode=entry.text("mode"),
+        op=op, variant=entry.text("variant"), device=entry.text("device"), mode=entry.text("mode"),
         dtype=entry.text("dtype"), B=entry.count("B"), H=entry.count("H"), N=entry.count("N"),
         run_threads=entry.count("run_threads"), inputs=entry.text("inputs", names_only=False))
     status = entry.text("status")
@@ -184,7 +187,7 @@ def _cell(entry):
 def _cells(entries):
     cells, times, repetitions = {}, {}, set()
     for number, value in enumerate(entries):
-        entry = _Reader(value, f"entry {number} of \"benchmarks\"")
+        entry = Reader(value, f"entry {number} of \"benchmarks\"")
         cell = _cell(entry)
         first = cells.setdefault(cell.key, cell)
         if first.status != cell.status:
@@ -205,15 +208,15 @@ def _gpu(context):
     """The name of the GPU that was measured; empty for the CPU and for the emulated device, which is no machine."""
     if "device" not in context.value:
         return ""
-    device = _Reader(context._get("device"), "the device of its context")
+    device = Reader(context._get("device"), "the device of its context")
     return "" if device._get("emulated") is True else device.text("name", names_only=False)
 
 
 def _ceilings(context):
     ceilings = {}
     for number, value in enumerate(context.items("ceilings")):
-        entry = _Reader(value, f"entry {number} of \"ceilings\"")
-        copy = [_Reader(level, "a copy bandwidth") for level in entry.items("copy")]
+        entry = Reader(value, f"entry {number} of \"ceilings\"")
+        copy = [Reader(level, "a copy bandwidth") for level in entry.items("copy")]
         ceilings[entry.count("threads")] = Ceilings(
             fma_flops=entry.number("fma_flops_per_second"),
             bf16_dot_flops=entry.number("bf16_dot_flops_per_second"),
@@ -226,8 +229,8 @@ def _ceilings(context):
 def load(path):
     """One results file. Raises ResultsError naming it."""
     try:
-        document = _Reader(_document(path), "the file")
-        context = _Reader(document._get("context"), "its context")
+        document = Reader(read_document(path), "the file")
+        context = Reader(document._get("context"), "its context")
         machine = f"{context.text('cpu_model', names_only=False)}, {context.count('num_cpus')} CPUs"
         if gpu := _gpu(context):
             machine = f"{gpu}, {machine}"

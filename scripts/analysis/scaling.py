@@ -11,13 +11,13 @@ def short(variant, device):
     return style.escaped(variant.removeprefix(device + "_"))
 
 
-def _exponent(fit):
+def exponent_text(fit):
     digits = 2 if fit.half_width >= 0.005 else 3
     text = f"{fit.exponent:.{digits}f} ± {max(fit.half_width, 10**-digits):.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def _curve(axes, cells, look, label, scale):
+def draw_curve(axes, cells, look, label, scale):
     """Medians with bars from the fastest to the slowest repetition."""
     T = np.array([cell.T for cell in cells])
     y = np.array([cell.median_ns * scale(cell) for cell in cells])
@@ -85,7 +85,7 @@ def _figure(group, looks, machine, width, *, scale, unit, ylabel, xlabel, with_e
     for (op, variant), cells in slowest_first:
         label = f"{op} {short(variant, group.setting['device'])}"
         fit = fit_power_law([(cell.T, cell.times_ns) for cell in cells]) if with_exponents else None
-        _curve(axes, cells, looks.of(op, variant), f"{label}:  {_exponent(fit)}" if fit else label, scale)
+        draw_curve(axes, cells, looks.of(op, variant), f"{label}:  {exponent_text(fit)}" if fit else label, scale)
     _floors(axes, group, looks, scale)
     if crossing_scale is not None:
         _mark_crossovers(axes, group, crossing_scale)

@@ -1,10 +1,10 @@
 // Rows of elements to dense rows of floats, and those to vectors whose lanes are rows, and back.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
-#if defined(WKV_KERNELS_ATTENTION_TRANSPOSE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
-#ifdef WKV_KERNELS_ATTENTION_TRANSPOSE_INL_HPP
-#undef WKV_KERNELS_ATTENTION_TRANSPOSE_INL_HPP
+#if defined(WKV_KERNELS_TRANSPOSE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef WKV_KERNELS_TRANSPOSE_INL_HPP
+#undef WKV_KERNELS_TRANSPOSE_INL_HPP
 #else
-#define WKV_KERNELS_ATTENTION_TRANSPOSE_INL_HPP
+#define WKV_KERNELS_TRANSPOSE_INL_HPP
 #endif
 
 #include <algorithm>
