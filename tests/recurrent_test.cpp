@@ -104,11 +104,11 @@ Verification verify_plain(std::string_view op, const Problem& problem, InputKind
                         .dtypes = {DType::f32},
                         .unsupported = nullptr,
                         .extra_bytes = nullptr,
-                        .run = [&](const TensorSet& set, const Problem& p, Executor&) {
+                        .run = [&](const TensorAddresses& tensors, const Problem& p, Executor&) {
                           if (op == "lstm") {
-                            plain_lstm(p, kernels::Lstm::bind(set.addresses()), mistake);
+                            plain_lstm(p, kernels::Lstm::bind(tensors), mistake);
                           } else {
-                            plain_gru(p, kernels::Gru::bind(set.addresses()), mistake);
+                            plain_gru(p, kernels::Gru::bind(tensors), mistake);
                           }
                         }};
   Executor executor(2);
