@@ -60,7 +60,7 @@ inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain
   }
 }
 
-// w and u hold N floats; last_tokens is the length of the last chunk, which may be the only one.
+// w and u hold N floats; last_tokens is the length of the last chunk, whole_ones whether there is one of kTokens.
 template <int kTokens>
 void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens, bool whole_ones,
                   HeadBlock<kTokens>* blocks) {
@@ -183,12 +183,13 @@ HWY_INLINE void score_subs(int64_t N, int later, int earlier, const Chunk<kToken
   }
 }
 
-// The factors of a chunk of which `tokens` tokens exist; r, k and v point at the first's.
+// The factors of a chunk of which `tokens` tokens exist; r, k and v point at the first's. Rows of tokens that do not
+// exist are zero, in the first sub-chunk or, where there is a second one, in all.
 template <int kTokens, class Element>
 HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Element* r, const Element* k,
                               const Element* v, int64_t stride, int tokens, const Chunk<kTokens>& chunk) {
-  const int end = (tokens + kSub - 1) / kSub * kSub;
-  for (int t = 0; t < end; ++t) {
+  const int rows = tokens > kSub ? kTokens : kSub;
+  for (int t = 0; t < rows; ++t) {
     copy_row<kTokens>(N, t < tokens ? r + t * stride : nullptr, chunk.blocks->r[t]);
     copy_row<kTokens>(N, t < tokens ? k + t * stride : nullptr, chunk.blocks->k[t]);
     copy_row<kTokens>(N, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);

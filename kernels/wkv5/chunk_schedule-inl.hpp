@@ -173,7 +173,7 @@ class ChunkSchedule {
   void start_stream(int64_t head, int64_t slot_index) const {
     const int64_t h = head % p_.H;
     prepare_head<kTokens>(p_.N, tensors_.w + h * p_.N, tensors_.u + h * p_.N, tokens_of(plan_.chunks - 1),
-                          plan_.chunks > 1, head_of(slot_index));
+                          p_.new_tokens() >= kTokens, head_of(slot_index));
     for (int64_t chunk = 0; chunk < plan_.slot_chunks(); ++chunk) {
       std::memset(chunk_of(slot_index, chunk), 0, Kernel::chunk_bytes(p_.N));
     }
