@@ -28,6 +28,14 @@ struct RunningSums {
   }
 };
 
+// Rows of a sequence lie far apart, so that the hardware does not foresee them: asks for those of some tokens later.
+inline constexpr int64_t kTokensAhead = 12;
+
+template <class Element>
+HWY_INLINE void ask_for(const Element* row, int64_t channels) {
+  for (int64_t c = 0; c < channels; c += 64 / static_cast<int64_t>(sizeof(Element))) __builtin_prefetch(row + c);
+}
+
 // Before any token: an exponent that every token's exceeds, and whose distance to any is a number.
 HWY_INLINE RunningSums no_sums() { return {zero(), zero(), broadcast(-1e30f)}; }
 

@@ -8,6 +8,28 @@ else()
   message(STATUS "CUDA kernels: left out, nvcc was not found")
 endif()
 
+# What nvcc makes takes minutes and is the same for every preset but for checks of its host code: another build folder
+# can take it from the one that WKV_CUDA_FROM names, where target cuda_files makes all of it.
+set(WKV_CUDA_FROM "" CACHE PATH "the build folder to take from what nvcc makes; empty: it is made here")
+if(WKV_CUDA_FROM)
+  set(cuda_binary_dir ${WKV_CUDA_FROM})
+else()
+  set(cuda_binary_dir ${CMAKE_BINARY_DIR})
+endif()
+add_custom_target(cuda_files)
+function(add_cuda_files name)
+  if(NOT WKV_CUDA_FROM)
+    add_custom_target(${name} DEPENDS ${ARGN})
+    add_dependencies(cuda_files ${name})
+    return()
+  endif()
+  foreach(file ${ARGN})
+    if(NOT EXISTS ${file})
+      message(FATAL_ERROR "${file} is missing: build target cuda_files in ${WKV_CUDA_FROM} first")
+    endif()
+  endforeach()
+endfunction()
+
 # PTX for the emulated device and for GPUs that the machine code does not fit, machine code for Hopper.
 set(WKV_NVCC_FLAGS -std=c++20 -O3 -lineinfo --expt-relaxed-constexpr -Werror=all-warnings --compress-mode=none
   -gencode=arch=compute_80,code=compute_80 -gencode=arch=compute_90a,code=[sm_90a,compute_90a])
@@ -25,26 +47,37 @@ function(add_cuda_sources target)
     -I${CMAKE_SOURCE_DIR})
   foreach(source ${ARGN})
     cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${CMAKE_SOURCE_DIR} OUTPUT_VARIABLE name)
-    set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
-    set(report ${CMAKE_BINARY_DIR}/cuda/${name}.report.cpp)
-    cmake_path(GET object PARENT_PATH directory)
-    file(MAKE_DIRECTORY ${directory})
-    add_custom_command(OUTPUT ${object} ${report}
-      COMMAND ${CMAKE_COMMAND} -DSOURCE=${source} -DOBJECT=${object} -DREPORT=${report}
-        -P ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake -- ${command}
-      DEPENDS ${source} ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake
-      DEPFILE ${object}.d COMMENT "Building CUDA object ${name}" VERBATIM)
+    set(object ${cuda_binary_dir}/cuda/${name}.o)
+    set(report ${cuda_binary_dir}/cuda/${name}.report.cpp)
+    if(NOT WKV_CUDA_FROM)
+      cmake_path(GET object PARENT_PATH directory)
+      file(MAKE_DIRECTORY ${directory})
+      add_custom_command(OUTPUT ${object} ${report}
+        COMMAND ${CMAKE_COMMAND} -DSOURCE=${source} -DOBJECT=${object} -DREPORT=${report}
+          -P ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake -- ${command}
+        DEPENDS ${source} ${CMAKE_SOURCE_DIR}/harness/device/compile_cuda.cmake
+        DEPFILE ${object}.d COMMENT "Building CUDA object ${name}" VERBATIM)
+    endif()
     target_sources(${target} PRIVATE ${object} ${report})
     target_link_libraries(${target} INTERFACE ${object})  # an object library hands on what it compiled itself only
+    list(APPEND files ${object} ${report})
   endforeach()
+  add_cuda_files(cuda_files_of_${target} ${files})
 endfunction()
 
-# The library that plays NVIDIA's driver in the tests; it needs NVIDIA's header.
-function(add_driver_of_tests target source)
+# Libraries that play NVIDIA's driver and cuBLAS in the tests, where there are NVIDIA's headers to hold them to.
+function(add_libraries_of_tests target driver cublas)
   cmake_path(GET WKV_NVCC PARENT_PATH bin)
-  add_library(driver_of_tests MODULE ${source})
+  add_library(driver_of_tests SHARED ${driver})
   target_include_directories(driver_of_tests SYSTEM PRIVATE ${bin}/../include)
   target_link_libraries(driver_of_tests PRIVATE harness)
   add_dependencies(${target} driver_of_tests)
   target_compile_definitions(${target} PRIVATE WKV_DRIVER_OF_TESTS="$<TARGET_FILE:driver_of_tests>")
+  if(EXISTS ${bin}/../include/cublas_v2.h)
+    add_library(cublas_of_tests MODULE ${cublas})
+    target_include_directories(cublas_of_tests SYSTEM PRIVATE ${bin}/../include)
+    target_link_libraries(cublas_of_tests PRIVATE wkv_options driver_of_tests)
+    add_dependencies(${target} cublas_of_tests)
+    target_compile_definitions(${target} PRIVATE WKV_CUBLAS_OF_TESTS="$<TARGET_FILE:cublas_of_tests>")
+  endif()
 endfunction()

@@ -60,6 +60,12 @@ void run_channels(const Problem& p, const AftTensors& tensors, int64_t b, int64_
     store_vec(none.exponent, all.exponent + c);
   }
   for (int64_t t = 0; t < p.T; ++t, k += C, v += C) {
+    if (t + kTokensAhead < p.T) {
+      for (const Element* row : {k, v}) ask_for(row + kTokensAhead * C, channels);
+      if (t >= contexts) {
+        for (const Element* row : {q, static_cast<const Element*>(y)}) ask_for(row + kTokensAhead * C, channels);
+      }
+    }
     const Vec bias = broadcast(window.W == 0 ? 0 : kLog2E * bias_of(tensors, window, 0, t));
     for (int64_t c = 0; c < channels; c += kLanes) {
       RunningSums sums{load_vec(all.numerator + c), load_vec(all.denominator + c), load_vec(all.exponent + c)};

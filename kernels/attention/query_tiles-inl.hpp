@@ -20,8 +20,8 @@
 
 #include "harness/executor.hpp"
 #include "kernels/attention/attention.hpp"
-#include "kernels/transpose-inl.hpp"
 #include "kernels/simd_math-inl.hpp"
+#include "kernels/transpose-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE::tiled {

@@ -64,7 +64,12 @@ void run_block(const Problem& p, const Wkv4Tensors& tensors, int64_t b, int64_t 
   const Element *k = reinterpret_cast<const Element*>(tensors.k) + offset,
                 *v = reinterpret_cast<const Element*>(tensors.v) + offset;
   Element* y = reinterpret_cast<Element*>(tensors.y) + offset;
-  for (int64_t t = 0; t < T; ++t, k += C, v += C, y += C) token(channels, k, v, state, y);
+  for (int64_t t = 0; t < T; ++t, k += C, v += C, y += C) {
+    if (t + kTokensAhead < T) {
+      for (const Element* row : {k, v, static_cast<const Element*>(y)}) ask_for(row + kTokensAhead * C, channels);
+    }
+    token(channels, k, v, state, y);
+  }
   std::copy_n(state.numerator, channels, tensors.numerator_out + at);
   std::copy_n(state.denominator, channels, tensors.denominator_out + at);
   for (int64_t c = 0; c < channels; ++c) tensors.exponent_out[at + c] = state.exponent[c] * kLn2;

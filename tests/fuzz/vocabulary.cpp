@@ -39,9 +39,11 @@ void check_longest(const std::vector<model::VocabularyEntry>& entries, std::stri
 bool accepts(std::span<const std::byte> input) {
   const std::string_view bytes(reinterpret_cast<const char*>(input.data()), input.size());
   const size_t end = std::min(bytes.find('\0'), bytes.size());
-  const std::string lines = single_bytes() + std::string(bytes.substr(0, end));
+  const std::string_view own_lines = bytes.substr(0, end);
   const std::string_view text = bytes.substr(std::min(end + 1, bytes.size()));
   try {
+    model::parse_vocabulary(own_lines);  // the quicker refusal
+    const std::string lines = single_bytes() + std::string(own_lines);
     const auto tokenizer = model::parse_world_tokenizer(lines);
     const auto tokens = tokenizer->encode(text);
     require(tokenizer->decode(tokens) == text, "decoding gives the text back");

@@ -21,7 +21,7 @@ std::string u64(size_t value) { return little_endian(static_cast<uint64_t>(value
 
 // Checksums are left 0, since they are not compared.
 std::string local_header(const ZipFile& file, size_t padding) {
-  const std::string extra = "FB" + u16(padding) + std::string(padding, 'Z');
+  const std::string extra = "FB"s + u16(padding) + std::string(padding, 'Z');
   return "PK\3\4"s + u16(0) + u16(file.flags) + u16(file.method) + u32(0) + u32(0) + u32(0) + u32(0) +
          u16(file.name.size()) + u16(extra.size()) + file.name + extra;
 }
@@ -56,8 +56,8 @@ std::string zip_of(const std::vector<ZipFile>& files, ZipEnd end) {
   return bytes + "PK\5\6"s + u16(0) + u16(0) + u16(count) + u16(count) + u32(directory.size()) + u32(at) + u16(0);
 }
 
-PickleText& PickleText::text(std::string_view value) { return op("X" + u32(value.size())).op(value); }
-PickleText& PickleText::integer(int64_t value) { return op("\x8a\x08" + u64(static_cast<uint64_t>(value))); }
+PickleText& PickleText::text(std::string_view value) { return op("X").op(u32(value.size())).op(value); }
+PickleText& PickleText::integer(int64_t value) { return op("\x8a\x08").op(u64(static_cast<uint64_t>(value))); }
 PickleText& PickleText::integers(const std::vector<int64_t>& values) {
   op("(");
   for (const int64_t value : values) integer(value);
