@@ -185,6 +185,10 @@ DType dtype_of(const Options& options, const Checkpoint& checkpoint) {
   return head != nullptr && head->type == StoredType::bf16 ? DType::bf16 : DType::f32;
 }
 
+int64_t layer_to_dump(const Options& options, const ModelConfig& config) {
+  return parse_integer("--dump-wkv", options.dump[0], 0, config.layers - 1);
+}
+
 std::string rate(size_t tokens, double seconds) {
   return fmt::format("{} tokens in {}, {:.1f} tokens/s", tokens, format_seconds(seconds),
                      static_cast<double>(tokens) / seconds);
@@ -199,8 +203,7 @@ class Run {
 
   void run() {
     if (!options_.dump.empty()) {
-      const auto layer = parse_integer("--dump-wkv", options_.dump[0], 0, model_.config().layers - 1);
-      dump_mixer(model_, prompt_, layer, options_.dump[1]);
+      dump_mixer(model_, prompt_, layer_to_dump(options_, model_.config()), options_.dump[1]);
     }
     const double prefill = seconds_of([&] { run_prompt(); });
     if (!options_.logits.empty()) store_logits();
@@ -285,6 +288,7 @@ std::unique_ptr<Device> open_device(const Options& options) {
 void run(const Options& options) {
   const Checkpoint checkpoint = reading([&] { return Checkpoint(options.model); });
   const ModelConfig config = reading([&] { return config_of(checkpoint); });
+  if (!options.dump.empty()) layer_to_dump(options, config);  // wrong before anything is loaded
   const auto tokenizer = open_tokenizer(options, config.vocabulary);
   std::vector<Token> prompt = prompt_of(options, tokenizer.get(), config.vocabulary);
   const std::unique_ptr<Device> device = open_device(options);

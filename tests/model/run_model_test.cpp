@@ -118,8 +118,8 @@ TEST_CASE("sampler: the likeliest at temperature 0, top-p keeps the likeliest, f
 TEST_CASE("bench_model: times every part of a model and its twins, and tells what is skipped") {
   const Model model;
   const std::string out = model.file("results.json");
-  const auto outcome = test::run({WKV_BENCH_MODEL, "--model", model.file("model.safetensors"), "--seq", "1,4,4096",
-                                  "--run-seconds", "3", "--cell-seconds", "0.05", "--out", out});
+  const auto outcome = test::run({WKV_BENCH_MODEL, "--model", model.file("model.safetensors"), "--seq", "1,4,65536",
+                                  "--run-seconds", "8", "--cell-seconds", "0.3", "--out", out});
   CAPTURE(outcome.err);
   REQUIRE(outcome.exit_code == 0);
   const auto document = nlohmann::json::parse(std::ifstream(out));
