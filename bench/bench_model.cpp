@@ -136,10 +136,12 @@ std::filesystem::path path_of(const Options& options) {
          fmt::format("bench_model-{:%Y-%m-%dT%H-%M-%S}.json", fmt::localtime(std::time(nullptr)));
 }
 
-nlohmann::ordered_json context_of(const Options& options, const Ceilings& ceilings, const GemmRate& gemm) {
+nlohmann::ordered_json context_of(const Options& options, const Ceilings& ceilings, double read_rate,
+                                  const GemmRate& gemm) {
   auto context = make_context({{options.threads, ceilings}}, 0, options.arguments);
   context["program"] = "bench_model";
   context["model"] = options.model;
+  context["read_bytes_per_second"] = read_rate;
   context["gemm"] = {{"variant", gemm.variant}, {"flops_per_second", gemm.flops_per_second}};
   return context;
 }
@@ -151,14 +153,16 @@ class Session {
         config_(config),
         executor_(options.threads),
         ceilings_(measure_ceilings(executor_)),
+        read_rate_(measure_read_rate(executor_)),
         gemm_(measure_gemm(options.dtype, config.channels, executor_)),
-        file_(path_of(options), context_of(options, ceilings_, gemm_)) {
+        file_(path_of(options), context_of(options, ceilings_, read_rate_, gemm_)) {
     file_.write();
   }
 
   void run() {
-    fmt::print(stderr, "memory {:.1f} GB/s, gemm {} {:.0f} GFLOP/s, {} threads\n", memory_bandwidth() * 1e-9,
-               gemm_.variant, gemm_.flops_per_second * 1e-9, options_.threads);
+    fmt::print(stderr, "memory {:.1f} GB/s read, {:.1f} GB/s copied; gemm {} {:.0f} GFLOP/s; {} threads\n",
+               read_rate_ * 1e-9, ceilings_.copy.back().bytes_per_second * 1e-9, gemm_.variant,
+               gemm_.flops_per_second * 1e-9, options_.threads);
     double left = options_.run_seconds;
     for (size_t i = 0; i < options_.architectures.size(); ++i) {
       const auto start = std::chrono::steady_clock::now();
@@ -170,8 +174,6 @@ class Session {
   }
 
  private:
-  double memory_bandwidth() const { return ceilings_.copy.back().bytes_per_second; }
-
   ModelConfig config_of_name(const std::string& name) const {
     for (const Architecture twin : kTwins) {
       if (name == name_of(twin)) return twin_of(config_, twin);
@@ -213,16 +215,15 @@ class Session {
                 });
   }
 
-  // The share of the machine's limit that a cell reached: its memory bandwidth for single tokens, or else its gemm.
+  // The share of the machine's limit that a cell reached: the rate of reading memory for single tokens, else its gemm.
   double share_of_limit(const ModelCell& cell) const {
     const double seconds = cell.median_ns() * 1e-9;
-    return cell.kind == "prefill" ? cell.flops / seconds / gemm_.flops_per_second
-                                  : cell.bytes / seconds / memory_bandwidth();
+    return cell.kind == "prefill" ? cell.flops / seconds / gemm_.flops_per_second : cell.bytes / seconds / read_rate_;
   }
 
   void print_tables() const {
     for (const char* kind : {"prefill", "decode", "generation"}) {
-      TextTable table({"<model", "T", "time", "tokens/s", std::string(kind) == "prefill" ? "of gemm" : "of bandwidth",
+      TextTable table({"<model", "T", "time", "tokens/s", std::string(kind) == "prefill" ? "of gemm" : "of reading",
                        "state", "activations", "projections", "mixer", "channel mixing", "head", "elementwise"});
       bool any = false;
       for (const ModelCell& cell : file_.cells()) {
@@ -252,6 +253,7 @@ class Session {
   ModelConfig config_;
   Executor executor_;
   Ceilings ceilings_;
+  double read_rate_;
   GemmRate gemm_;
   ModelResultsFile file_;
 };

@@ -45,6 +45,19 @@ void CopyRounds(const float* from, float* to, size_t floats, int64_t rounds, boo
   if (streaming) hwy::FlushStream();
 }
 
+float ReadAll(const float* from, size_t floats) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d), quarter = floats / 4;
+  auto a = hn::Zero(d), b = a, c = a, e = a;
+  for (size_t i = 0; i < quarter; i += lanes) {
+    a = hn::Add(a, hn::LoadU(d, from + i));
+    b = hn::Add(b, hn::LoadU(d, from + quarter + i));
+    c = hn::Add(c, hn::LoadU(d, from + 2 * quarter + i));
+    e = hn::Add(e, hn::LoadU(d, from + 3 * quarter + i));
+  }
+  return hn::GetLane(hn::Add(hn::Add(a, b), hn::Add(c, e)));
+}
+
 // Twelve chains: two FMAs a cycle of up to five cycles latency need ten, and AVX2 has sixteen registers.
 double FmaRounds(int64_t rounds) {
   const hn::ScalableTag<float> d;
@@ -88,6 +101,7 @@ namespace wkv {
 namespace {
 
 HWY_EXPORT(CopyRounds);
+HWY_EXPORT(ReadAll);
 HWY_EXPORT(FmaRounds);
 HWY_EXPORT(Target);
 
@@ -114,6 +128,8 @@ __attribute__((target("avx512f,avx512bf16"))) double avx512_bf16_dot_rounds(int6
 void copy_rounds(const float* from, float* to, size_t floats, int64_t rounds, bool streaming) {
   HWY_DYNAMIC_DISPATCH(CopyRounds)(from, to, floats, rounds, streaming);
 }
+
+float read_all(const float* from, size_t floats) { return HWY_DYNAMIC_DISPATCH(ReadAll)(from, floats); }
 
 double fma_rounds(int64_t rounds) { return HWY_DYNAMIC_DISPATCH(FmaRounds)(rounds); }
 

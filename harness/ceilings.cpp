@@ -116,6 +116,28 @@ Ceilings measure_ceilings(Executor& executor) {
   return ceilings;
 }
 
+double measure_read_rate(Executor& executor) {
+  constexpr size_t kBlock = size_t{1} << 18;  // bytes of a task, so that a slow thread does less
+  const size_t bytes = largest_working_set() / kBlock * kBlock, blocks = bytes / kBlock;
+  const Memory memory = allocate(bytes);
+  auto* buffer = reinterpret_cast<float*>(memory.get());
+  constexpr size_t kFloats = kBlock / sizeof(float);
+  const auto for_blocks = [&](const std::function<void(float*)>& work) {
+    executor.parallel_for(static_cast<int64_t>(blocks),
+                          [&](int64_t block, int) { work(buffer + static_cast<size_t>(block) * kFloats); });
+  };
+  for_blocks([](float* at) { std::fill_n(at, kFloats, 1.0f); });
+  return best_rate_of([&](int64_t rounds) {
+    for (int64_t round = 0; round < rounds; ++round) {
+      for_blocks([](float* at) {
+        volatile float used = read_all(at, kFloats);
+        (void)used;
+      });
+    }
+    return static_cast<double>(bytes) * static_cast<double>(rounds);
+  });
+}
+
 double floor_seconds(const Ceilings& ceilings, const Cost& cost, DType products, size_t working_set_bytes) {
   return std::max(cost.bytes / ceilings.bandwidth(working_set_bytes), cost.flops / ceilings.flops_per_second(products));
 }

@@ -37,6 +37,10 @@ double best_rate(double trial_seconds, const std::function<Trial(int64_t rounds)
 // Of the CPU. Takes about a second.
 Ceilings measure_ceilings(Executor& executor);
 
+// Bytes per second of reading main memory and writing nothing: below the copy bandwidth where the cores, and not the
+// memory, are the limit.
+double measure_read_rate(Executor& executor);
+
 // The least time for the work: the larger of its bytes at the copy bandwidth and its FLOPs at the arithmetic rate.
 double floor_seconds(const Ceilings& ceilings, const Cost& cost, DType products, size_t working_set_bytes);
 

@@ -127,7 +127,7 @@ std::string instruction_table(const std::vector<const CellResult*>& cells) {
 Json json_of(const std::vector<KernelCounts>& counts) {
   Json kernels = Json::array();
   for (const KernelCounts& count : counts) {
-    const auto& [grid, block, dynamic_shared_bytes] = count.shape;
+    const auto& [grid, block, dynamic_shared_bytes, cooperative] = count.shape;
     const KernelAttributes& attributes = count.attributes;
     const auto spills = attributes.spills.value_or(KernelAttributes::Spills{});
     Json kernel{{"kernel", count.kernel},

@@ -41,6 +41,10 @@ std::vector<int64_t> slice_offsets(const TensorSpec& spec, const Slice& slice) {
 }
 
 std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, int64_t batch, int64_t head) {
+  return read_slice(set, tensor, {.batch = batch, .head = head, .times = {}});
+}
+
+std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, const Slice& slice) {
   TensorSpec rows = set.spec(tensor);  // of channels, read as they lie
   int64_t row_size = 1;
   while (!rows.dims.empty() && rows.dims.back().axis == Axis::channel) {
@@ -48,7 +52,7 @@ std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, in
     rows.dims.pop_back();
   }
   const std::byte* data = set.data(tensor);
-  const std::vector<int64_t> offsets = slice_offsets(rows, {.batch = batch, .head = head, .times = {}});
+  const std::vector<int64_t> offsets = slice_offsets(rows, slice);
   std::vector<double> values;
   values.reserve(offsets.size() * static_cast<size_t>(row_size));
   for (const int64_t row : offsets) {

@@ -30,8 +30,9 @@ struct Slice {
 // Offsets, in elements, of a tensor's elements that belong to the slice: ascending.
 std::vector<int64_t> slice_offsets(const TensorSpec& spec, const Slice& slice);
 
-// The elements of an input in the slice, at all times, in the order of slice_offsets.
+// The elements of an input in the slice, in the order of slice_offsets: at all times, or at those of the slice.
 std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, int64_t batch, int64_t head);
+std::vector<double> read_slice(const TensorSet& set, std::string_view tensor, const Slice& slice);
 
 // One output in one slice, in the order of slice_offsets.
 struct ExpectedOutput {
@@ -59,6 +60,10 @@ struct Operator {
   std::function<std::vector<ExpectedOutput>(const TensorSet&, const Problem&, const Slice&)> reference;
   // False where a row of the output can be had alone (attention), so that times may be sampled.
   bool sequential = true;
+  // For a sequential one that forgets (LSTM, GRU): rows after which hardly anything of a state is left. Its reference
+  // can then have rows that follow each other alone: it starts about so many rows before them, from any state, and
+  // counts what is still open after these as rounding. 0: it never forgets.
+  int64_t forgets_after = 0;
   // False where every output channel needs all input channels (LSTM): no tensor then has a head axis, and a batch entry
   // is one slice.
   bool heads_apart = true;

@@ -35,7 +35,8 @@ constexpr const char* kExamples = R"(Examples:
       goes on with an interrupted run, with the options that it was started with
 
 Exit code: 0, or 1 if a variant failed, 2 for a wrong option or file or no GPU, 3 if a variant made the GPU fail, which
-ends the run, 130 if interrupted. WKV_CUDA_DRIVER names another file than libcuda.so.1 for NVIDIA's driver.)";
+ends the run, 130 if interrupted. WKV_CUDA_DRIVER names another file than libcuda.so.1 for NVIDIA's driver,
+WKV_CUBLAS another one than libcublas.so.13 or .12 for cuBLAS.)";
 
 constexpr int64_t kMostElements = int64_t{1} << 44;
 

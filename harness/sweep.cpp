@@ -172,7 +172,7 @@ int Sweep::affordable_repetitions(double run_seconds, double seconds_spent) cons
 
 std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellResult& planned) {
   const auto& [op, problem, source, variants] = *cell.group;
-  if (auto reason = unsupported(*cell.variant, problem)) return reason;
+  if (auto reason = unsupported(*cell.variant, problem, settings_.device)) return reason;
   if (planned.memory_bytes > settings_.memory_bytes) {
     return fmt::format("needs {}, more than the {} of --memory",
                        format_bytes(static_cast<double>(planned.memory_bytes)),

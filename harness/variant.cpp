@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "harness/device/emulated_device.hpp"
 #include "harness/machine.hpp"
 
 namespace wkv {
@@ -30,11 +31,15 @@ bool load_modules() {
 
 }  // namespace
 
-std::optional<std::string> unsupported(const Variant& variant, const Problem& problem) {
+std::optional<std::string> unsupported(const Variant& variant, const Problem& problem, const Device* device) {
   if (std::find(variant.dtypes.begin(), variant.dtypes.end(), problem.dtype) == variant.dtypes.end()) {
     return fmt::format("dtype {} is not supported", name_of(problem.dtype));
   }
-  return variant.unsupported ? variant.unsupported(problem) : std::nullopt;
+  if (variant.unsupported) {
+    if (auto reason = variant.unsupported(problem)) return reason;
+  }
+  if (!variant.unsupported_on) return std::nullopt;
+  return variant.unsupported_on(problem, device == nullptr ? emulated_properties() : device->properties());
 }
 
 size_t extra_bytes(const Variant& variant, const Problem& problem, int threads) {

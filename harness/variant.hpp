@@ -34,15 +34,18 @@ struct Variant {
   std::vector<DType> dtypes;                   // of the problem
   std::optional<DType> products = DType::f32;  // what the factors of products are rounded to; none: the problem's dtype
   std::function<std::optional<std::string>(const Problem&)> unsupported;  // the reason, or nothing
-  std::function<size_t(const Problem&, int threads)> extra_bytes;         // predicted scratch memory
+  // The same for a variant for CUDA, of the device that it shall run on.
+  std::function<std::optional<std::string>(const Problem&, const DeviceProperties&)> unsupported_on = nullptr;
+  std::function<size_t(const Problem&, int threads)> extra_bytes = nullptr;  // predicted scratch memory
   // One of these, by device. run works on tensors in the host's memory; a launch, on tensors in the device's, starts
   // the work and need not wait for it.
   std::function<void(const TensorAddresses&, const Problem&, Executor&)> run = nullptr;
   std::function<void(const TensorAddresses&, const Problem&, Device&)> launch = nullptr;
 };
 
-// Why this variant cannot run the problem: its dtypes, then its own reason. Nothing if it can.
-std::optional<std::string> unsupported(const Variant& variant, const Problem& problem);
+// Why this variant cannot run the problem: its dtypes, then its own reasons. Nothing if it can. Without a device,
+// variants for CUDA run on the emulated one.
+std::optional<std::string> unsupported(const Variant& variant, const Problem& problem, const Device* device = nullptr);
 inline DType products(const Variant& variant, const Problem& problem) {
   return variant.products.value_or(problem.dtype);
 }
@@ -57,6 +60,7 @@ struct TypedVariant {
   std::vector<DType> dtypes = {DType::f32, DType::bf16};
   std::optional<DType> products = DType::f32;
   std::function<std::optional<std::string>(const Problem&)> unsupported = nullptr;
+  std::function<std::optional<std::string>(const Problem&, const DeviceProperties&)> unsupported_on = nullptr;
   std::function<size_t(const Problem&, int threads)> extra_bytes = nullptr;
   void (*run)(const Problem&, const typename Op::Tensors&, Executor&) = nullptr;
   void (*launch)(const Problem&, const typename Op::Tensors&, Device&) = nullptr;
@@ -75,6 +79,7 @@ struct Registered {
          .dtypes = std::move(typed.dtypes),
          .products = typed.products,
          .unsupported = std::move(typed.unsupported),
+         .unsupported_on = std::move(typed.unsupported_on),
          .extra_bytes = std::move(typed.extra_bytes),
          .run = [run = typed.run](const TensorAddresses& tensors, const Problem& problem,
                                   Executor& executor) { run(problem, Op::bind(tensors), executor); },

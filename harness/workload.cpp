@@ -40,6 +40,27 @@ void require_representable(const ExpectedOutput& output) {
   }
 }
 
+constexpr int64_t kSpan = 16;  // rows
+
+// Spans of rows of a problem that forgets: the first one of the first entry, the last one of the last, others between.
+Sample sample_of_spans(const Operator& op, const Problem& problem, double reference_flops, std::mt19937_64& random) {
+  const int64_t rows = problem.new_tokens(), run = op.forgets_after + kSpan;
+  const double row_flops = op.cost(problem).flops / static_cast<double>(problem.B * rows);
+  const double affordable = reference_flops / (2 * row_flops * static_cast<double>(run));  // parameters are read too
+  const int64_t count = std::clamp(static_cast<int64_t>(affordable), int64_t{3}, rows / run);
+  const std::vector<int64_t> begins = spread(rows - kSpan + 1, count, random);
+  Sample sample;
+  for (int64_t i = 0; i < count; ++i) {
+    Slice slice{.batch = i * problem.B / count, .head = 0, .times = std::vector<int64_t>(kSpan)};
+    if (i == count - 1) slice.batch = problem.B - 1;
+    std::iota(slice.times.begin(), slice.times.end(), begins[static_cast<size_t>(i)]);
+    sample.slices.push_back(std::move(slice));
+  }
+  sample.description =
+      fmt::format("{} spans of {} rows, each of one of {} batch entries with {} rows", count, kSpan, problem.B, rows);
+  return sample;
+}
+
 }  // namespace
 
 InputSource generated_inputs(InputKind kind, uint64_t seed) {
@@ -56,6 +77,10 @@ Sample sample_of(const Operator& op, const Problem& problem, double reference_fl
   const int64_t H = op.heads_apart ? problem.H : 1, heads = problem.B * H, rows = problem.new_tokens();
   const Cost cost = op.cost(problem);
   const double share = std::min(1.0, reference_flops / (cost.flops + kFlopsPerByte * cost.bytes));
+  std::mt19937_64 random(seed);
+  if (share < 1 && op.forgets_after > 0 && rows > 4 * (op.forgets_after + kSpan)) {
+    return sample_of_spans(op, problem, reference_flops, random);
+  }
   const auto part = [](int64_t size, double share, int64_t least) {
     return std::clamp(static_cast<int64_t>(share * static_cast<double>(size)), std::min(size, least), size);
   };
@@ -64,7 +89,6 @@ Sample sample_of(const Operator& op, const Problem& problem, double reference_fl
   const double share_of_heads = static_cast<double>(sampled_heads) / static_cast<double>(heads);
   const int64_t sampled_rows = op.sequential ? rows : part(rows, std::min(1.0, share / share_of_heads), kLeastRows);
 
-  std::mt19937_64 random(seed);
   Sample sample;
   for (const int64_t head : spread(heads, sampled_heads, random)) {
     Slice slice{.batch = head / H, .head = head % H, .times = {}};

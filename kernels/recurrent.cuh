@@ -144,13 +144,18 @@ struct RecurrentStep {
   __device__ void run(int t, const float* w, int64_t gate_stride, const float* h, float* next_h, float* sums) const {
     for (int b = 0; b < B; b += kBatch) {
       const int entries = min(kBatch, B - b);
+      const bool finishes = threadIdx.x < kChannels * entries;
+      const int channel = first_channel + threadIdx.x % kChannels, entry = threadIdx.x / kChannels;
+      const int64_t token = int64_t{b + entry} * T + t;
+      float from_x[kGates];
+      if (finishes) bring_input(token, channel, from_x);  // while the products are made
       const float total = products(w, gate_stride, h + int64_t{b} * C, entries);
       const int lane = threadIdx.x % 32, which = lane * kSums / 32;
       if (lane % (32 / kSums) == 0) sums[warp * kPitch + which] = total;
       __syncthreads();
-      if (threadIdx.x < kChannels * entries) {
-        finish(t, b + threadIdx.x / kChannels, threadIdx.x % kChannels, h, next_h,
-               sums + threadIdx.x % kChannels * kPitch + threadIdx.x / kChannels);
+      if (finishes) {
+        const int64_t at = int64_t{b + entry} * C + channel;
+        finish(t, token, channel, at, from_x, sums + threadIdx.x % kChannels * kPitch + entry, h, next_h);
       }
       __syncthreads();
     }
@@ -166,7 +171,7 @@ struct RecurrentStep {
 #pragma unroll
       for (int entry = 0; entry < kBatch; ++entry) {
         if (entry >= entries) break;
-        const float4 value = __ldcg(reinterpret_cast<const float4*>(h + int64_t{entry} * C + k));  // others wrote it
+        const float4 value = load4(h + int64_t{entry} * C + k);
 #pragma unroll
         for (int gate = 0; gate < kGates; ++gate) {
           add_dot(row[gate], value, sum[gate * kBatch + entry]);
@@ -176,15 +181,16 @@ struct RecurrentStep {
     return warp_total(sum);
   }
 
-  __device__ void finish(int t, int b, int own_channel, const float* h, float* next_h, const float* sums) const {
-    const int channel = first_channel + own_channel;
-    const int64_t token = int64_t{b} * T + t, at = int64_t{b} * C + channel;
-    float from_x[kGates], from_h[kGates];
+  __device__ void bring_input(int64_t token, int channel, float (&from_x)[kGates]) const {
 #pragma unroll
-    for (int gate = 0; gate < kGates; ++gate) {
-      from_x[gate] = input[(token * kGates + gate) * C + channel];
-      from_h[gate] = sums[gate * kBatch] + tensors.b_hh[gate * C + channel];
-    }
+    for (int gate = 0; gate < kGates; ++gate) from_x[gate] = input[(token * kGates + gate) * C + channel];
+  }
+
+  __device__ void finish(int t, int64_t token, int channel, int64_t at, const float (&from_x)[kGates],
+                         const float* sums, const float* h, float* next_h) const {
+    float from_h[kGates];
+#pragma unroll
+    for (int gate = 0; gate < kGates; ++gate) from_h[gate] = sums[gate * kBatch] + tensors.b_hh[gate * C + channel];
     const float value = Cell::step(tensors, from_x, from_h, h + at, at, t == 0);
     next_h[at] = value;
     store(value, reinterpret_cast<Element*>(tensors.y) + token * C + channel);

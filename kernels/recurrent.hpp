@@ -40,33 +40,57 @@ inline Cost recurrent_cost(const Problem& p, int64_t gates, const std::vector<Te
   return cost;
 }
 
-// One batch entry's inputs, in double precision.
+// Rows after which hardly anything is left of a state: the reference's error bound halves, or nearly, with each.
+inline constexpr int64_t kForgottenAfter = 64;
+
+// What the reference needs for a slice, in double precision: all rows of a batch entry from its state, or those of a
+// span and `before` others in front of it, from a state of zeros that is not the right one.
 struct RecurrentInputs {
-  RecurrentInputs(const TensorSet& set, const Problem& p, int64_t batch) : C(p.channels()), set_(set), batch_(batch) {
-    x = matrix("x"), h = vector("h");
+  RecurrentInputs(const TensorSet& set, const Problem& p, const Slice& slice, int64_t before)
+      : C(p.channels()), set_(set), run_{.batch = slice.batch, .head = 0, .times = {}} {
+    const int64_t T = p.new_tokens(), begin = slice.times.empty() ? 0 : slice.times.front(),
+                  end = slice.times.empty() ? T : slice.times.back() + 1, from = std::max<int64_t>(0, begin - before);
+    for (int64_t t = from; t < end; ++t) run_.times.push_back(t);
+    skipped = from, first = begin - from, to_the_end = end == T;
+    x = matrix("x"), h = state("h");
     weights = {matrix("w_ih"), matrix("w_hh"), vector("b_ih"), vector("b_hh")};
   }
 
+  bool knows_state() const { return skipped == 0; }
+  reference::Vector state(std::string_view tensor) const {
+    return knows_state() ? vector(tensor) : reference::Vector::Zero(C);
+  }
   reference::Matrix matrix(std::string_view tensor) const {
-    const std::vector<double> values = read_slice(set_, tensor, batch_, 0);
+    const std::vector<double> values = read_slice(set_, tensor, run_);
     return Eigen::Map<const reference::Matrix>(values.data(), static_cast<Eigen::Index>(values.size()) / C, C);
   }
   reference::Vector vector(std::string_view tensor) const {
-    const std::vector<double> values = read_slice(set_, tensor, batch_, 0);
+    const std::vector<double> values = read_slice(set_, tensor, run_);
     return Eigen::Map<const reference::Vector>(values.data(), static_cast<Eigen::Index>(values.size()));
   }
+  // The rows of the slice.
+  reference::Matrix compared(const reference::Matrix& y) const { return y.bottomRows(y.rows() - first); }
 
   Eigen::Index C;
-  reference::Matrix x;
+  int64_t skipped;      // rows of the batch entry
+  Eigen::Index first;   // row of x that is compared
+  bool to_the_end;      // with the state after the last row
+  reference::Matrix x;  // rows x C
   reference::Vector h;
   reference::RecurrentWeights weights;
 
  private:
   const TensorSet& set_;
-  int64_t batch_;
+  Slice run_;
 };
 
 using Errors = Eigen::ArrayXd;  // one for each channel, in units of fp32's roundoff
+
+// Of a state that is not known, in each channel, where it lies within +-size.
+inline Errors unknown(Eigen::Index C, double size) { return Errors::Constant(C, size / unit_roundoff(DType::f32)); }
+
+// Whether what is open from an unknown state still counts beside what rounding makes of a known one.
+inline bool shows(double rounding, double open) { return open > 1.1 * rounding + 1; }
 
 inline Errors sigmoid(const Errors& x) { return 1 / (1 + (-x).exp()); }
 

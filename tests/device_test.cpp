@@ -15,7 +15,7 @@ TEST_CASE("device: a machine without NVIDIA's driver has no GPU, said in one lin
 }
 
 TEST_CASE("device: a library that is no driver is told from one") {
-  CHECK_THROWS_WITH(CudaDevice(0, "libm.so.6"), "NVIDIA's driver is too old: it has no cuInit");
+  CHECK_THROWS_WITH(CudaDevice(0, "libm.so.6"), "no GPU: NVIDIA's driver is too old: it has no cuInit");
 }
 
 TEST_CASE("device: a kernel is shown by its name and template arguments") {

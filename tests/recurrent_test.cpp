@@ -2,6 +2,7 @@
 // explains. The implementations here are plain loops, independent of the variants.
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "harness/verify.hpp"
@@ -104,11 +105,11 @@ Verification verify_plain(std::string_view op, const Problem& problem, InputKind
                         .dtypes = {DType::f32},
                         .unsupported = nullptr,
                         .extra_bytes = nullptr,
-                        .run = [&](const TensorSet& set, const Problem& p, Executor&) {
+                        .run = [&](const TensorAddresses& tensors, const Problem& p, Executor&) {
                           if (op == "lstm") {
-                            plain_lstm(p, kernels::Lstm::bind(set.addresses()), mistake);
+                            plain_lstm(p, kernels::Lstm::bind(tensors), mistake);
                           } else {
-                            plain_gru(p, kernels::Gru::bind(set.addresses()), mistake);
+                            plain_gru(p, kernels::Gru::bind(tensors), mistake);
                           }
                         }};
   Executor executor(2);
@@ -155,6 +156,45 @@ TEST_CASE("lstm and gru: the tolerance does not grow with the length, since thei
   const double some = drift(100);
   CHECK(some > 1);
   CHECK(drift(5000) < 3 * some);
+}
+
+// The reference of rows 300 to 315 and of the last 16, alone and out of all.
+TEST_CASE("lstm and gru: the reference of a span of rows is that of all rows, as nearly as it says") {
+  const char* op = GENERATE("lstm", "gru");
+  const InputKind kind = GENERATE(InputKind::realistic, InputKind::extreme);
+  const int64_t begin = GENERATE(0, 300, 484);
+  Executor executor(2);
+  const Problem problem{.B = 2, .T = 500, .H = 1, .N = 32};
+  Workload workload(operator_named(op), problem, generated_inputs(kind, 9), 1, executor);
+  Slice span{.batch = 1, .head = 0, .times = std::vector<int64_t>(16)};
+  std::iota(span.times.begin(), span.times.end(), begin);
+  const auto reference = [&](const Slice& slice) {
+    return operator_named(op).reference(workload.set(0), problem, slice);
+  };
+  const auto whole = reference({.batch = 1, .head = 0, .times = {}}), part = reference(span);
+  CAPTURE(op, name_of(kind), begin);
+  REQUIRE(part.size() == (begin == 484 ? whole.size() : 1));
+  for (size_t i = 0; i < part.size(); ++i) {
+    const size_t offset = part[i].tensor == "y" ? static_cast<size_t>(begin * 32) : 0;
+    CHECK(part[i].tensor == whole[i].tensor);
+    CHECK(part[i].drift < 1.2 * whole[i].drift + 1);
+    for (size_t j = 0; j < part[i].value.size(); ++j) {
+      REQUIRE(std::abs(part[i].value[j] - whole[i].value[offset + j]) <= 1e-8);  // a fraction of fp32's roundoff
+    }
+  }
+}
+
+TEST_CASE("lstm: a memory that does not fade is followed back to the beginning") {
+  Executor executor(2);
+  const Problem problem{.B = 1, .T = 500, .H = 1, .N = 16};
+  Workload workload(operator_named("lstm"), problem, generated_inputs(InputKind::realistic, 9), 1, executor);
+  float* bias = const_cast<float*>(workload.set(0).as<float>("b_ih"));
+  std::fill(bias + 16, bias + 32, 40.0f);  // forget gates of 1
+  Slice last{.batch = 0, .head = 0, .times = {499}};
+  const auto whole = operator_named("lstm").reference(workload.set(0), problem, {}),
+             part = operator_named("lstm").reference(workload.set(0), problem, last);
+  CHECK(part.back().tensor == "c_out");
+  CHECK(part.back().value == whole.back().value);
 }
 
 TEST_CASE("lstm: weights are drawn as PyTorch initialises them") {

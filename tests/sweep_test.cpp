@@ -274,7 +274,7 @@ TEST_CASE("sweep: cells go by group, then variant, then threads") {
 TEST_CASE("sweep: inputs that cannot be made are the user's error") {
   const Variant variant = right();
   Group group = group_of({&variant});
-  group.source.fill = [](const TensorAddresses&, int, Executor&) { throw std::runtime_error("the file ended early"); };
+  group.source.fill = [](const TensorSet&, int, Executor&) { throw std::runtime_error("the file ended early"); };
   Recorder recorder;
   CHECK_THROWS_AS(run_sweep({group}, quick(), recorder), UsageError);
 }

@@ -89,6 +89,8 @@ void verify_all(InputKind kind) {
     bool any = false;
     for (const Problem& problem : test_problems()) {
       if (problem.window && !op->windowed) continue;
+      // AFT's reference takes an exponential a pair and channel: what is long, in one dtype only.
+      if (op->windowed && problem.dtype != DType::f32 && op->cost(problem).flops > 3e7) continue;
       Workload workload(*op, problem, generated_inputs(kind, 1), 2, *executors[2]);
       for (const Variant* variant : variants_of(op->name)) {
         if (const auto reason = unsupported(*variant, problem)) {

@@ -69,6 +69,26 @@ TEST_CASE("sample: where all channels depend on each other a batch entry is one 
   REQUIRE(sample.description == "4 of 9 batch entries, 64 of 64 rows");
 }
 
+TEST_CASE("sample: of what forgets, spans of rows are compared, the first and the last among them") {
+  const Problem problem{.B = 2, .T = 5000, .H = 4, .N = 64};
+  for (const double flops : {1.0, 1e9}) {
+    const Sample sample = sample_of(operator_named("lstm"), problem, flops, 1);
+    CAPTURE(flops, sample.description);
+    REQUIRE(sample.slices.size() >= 3);
+    REQUIRE((sample.slices.size() == 3) == (flops == 1));
+    REQUIRE(sample.slices.front().times.front() == 0);
+    REQUIRE(sample.slices.back().times.back() == 4999);
+    for (const Slice& slice : sample.slices) {
+      REQUIRE(slice.times.size() == 16);
+      REQUIRE(slice.times.back() - slice.times.front() == 15);
+    }
+    REQUIRE(sample.slices.front().batch == 0);
+    REQUIRE(sample.slices.back().batch == 1);
+  }
+  REQUIRE(sample_of(operator_named("lstm"), problem, 1, 1).description ==
+          "3 spans of 16 rows, each of one of 2 batch entries with 5000 rows");
+}
+
 TEST_CASE("sample: another seed gives other heads and rows between the first and the last") {
   const Problem problem{.B = 1, .T = 65536, .H = 32, .N = 64};
   for (const char* op : {"wkv5", "attention"}) {

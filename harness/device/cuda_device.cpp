@@ -19,6 +19,14 @@ constexpr int kLeastArchitecture = 80;  // the oldest that there is PTX for
 
 cuda::Address number(const std::byte* address) { return reinterpret_cast<cuda::Address>(address); }
 
+std::unique_ptr<cuda::Driver> load_driver(const std::string& file) {
+  try {
+    return std::make_unique<cuda::Driver>(file);
+  } catch (const DeviceError& error) {
+    throw DeviceError(fmt::format("no GPU: {}", error.what()));
+  }
+}
+
 cuda::DeviceId device_at(const cuda::Driver& driver, int index) {
   int count = 0;
   try {
@@ -66,6 +74,7 @@ DeviceProperties properties_of(const cuda::Driver& driver, cuda::DeviceId device
   properties.driver = fmt::format("CUDA {}.{}, {}", version / 1000, version % 1000 / 10, driver.shared_library.file());
   properties.architecture = 10 * attribute(cuda::kMajor) + attribute(cuda::kMinor);
   properties.multiprocessors = attribute(cuda::kMultiprocessors);
+  properties.shared_bytes = static_cast<size_t>(attribute(cuda::kSharedBytes));
   if (properties.architecture < kLeastArchitecture) {
     throw DeviceError(fmt::format("{} has compute capability {:.1f}, and 8.0 is needed", properties.name,
                                   properties.architecture / 10.0));
@@ -135,8 +144,7 @@ struct CudaDevice::State {
   DeviceMemory l2_flusher;
 };
 
-CudaDevice::CudaDevice(int index, const std::string& driver_file)
-    : CudaDevice(std::make_unique<cuda::Driver>(driver_file), index) {}
+CudaDevice::CudaDevice(int index, const std::string& driver_file) : CudaDevice(load_driver(driver_file), index) {}
 
 CudaDevice::CudaDevice(std::unique_ptr<cuda::Driver> driver, int index)
     : Device(properties_of(*driver, device_at(*driver, index))) {
@@ -145,7 +153,7 @@ CudaDevice::CudaDevice(std::unique_ptr<cuda::Driver> driver, int index)
 }
 
 CudaDevice::~CudaDevice() {
-  release_scratch();
+  release_all();
   state_->l2_flusher = {};
 }
 
@@ -154,7 +162,10 @@ std::byte* CudaDevice::allocate_memory(size_t bytes, const std::string& name) {
   cuda::Address address = 0;
   const cuda::Result result = state_->driver->allocate.result(&address, bytes);
   if (result == cuda::kOutOfMemory) throw std::bad_alloc();
-  cuda::check(state_->driver->shared_library, result, fmt::format("cuMemAlloc for {}", name).c_str());
+  if (result != 0) {
+    throw_failure(fmt::format("cuMemAlloc for {}", name).c_str(),
+                  cuda::error_text(state_->driver->shared_library, result));
+  }
   return reinterpret_cast<std::byte*>(address);
 }
 
@@ -197,15 +208,20 @@ void CudaDevice::launch_kernel(const RegisteredKernel& registered, const LaunchS
   const cuda::Driver& driver = *state_->driver;
   std::vector<void*> values;
   for (const Argument& argument : arguments) values.push_back(const_cast<void*>(argument.value));
-  const auto& [grid, block, shared] = shape;
+  const auto& [grid, block, shared, cooperative] = shape;
   try {
     State::Kernel& kernel = state_->kernel(registered);
     if (shared > kernel.allowed_dynamic_shared_bytes) {
       driver.set_function_attribute(kernel.function, cuda::kMaxDynamicShared, static_cast<int>(shared));
       kernel.allowed_dynamic_shared_bytes = shared;
     }
-    driver.launch(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr, values.data(),
-                  nullptr);
+    if (cooperative) {
+      driver.launch_cooperative(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr,
+                                values.data());
+    } else {
+      driver.launch(kernel.function, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared, nullptr, values.data(),
+                    nullptr);
+    }
   } catch (const DeviceError& error) {
     throw DeviceError(fmt::format("{}: {}", display_name(registered.symbol), error.what()));
   }

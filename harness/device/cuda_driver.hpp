@@ -4,8 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
+
+#include "harness/device/library.hpp"
 
 namespace wkv::cuda {
 
@@ -19,44 +20,21 @@ using Stream = struct StreamObject*;
 using Event = struct EventObject*;
 
 constexpr Result kOutOfMemory = 2;
-constexpr int kClockRate = 13, kMultiprocessors = 16, kL2Bytes = 38, kMajor = 75, kMinor = 76;  // CUdevice_attribute
-constexpr int kStaticShared = 1, kLocal = 3, kRegisters = 4, kMaxDynamicShared = 8;             // CUfunction_attribute
+constexpr int kClockRate = 13, kMultiprocessors = 16, kL2Bytes = 38, kMajor = 75, kMinor = 76,
+              kSharedBytes = 97;                                                     // CUdevice_attribute
+constexpr int kStaticShared = 1, kLocal = 3, kRegisters = 4, kMaxDynamicShared = 8;  // CUfunction_attribute
 
 // libcuda.so.1 as the loader finds it, or the file that the environment variable WKV_CUDA_DRIVER names.
 std::string driver_file();
 
-// The library, closed again with the last copy.
-class Library {
- public:
-  explicit Library(const std::string& file);  // throws DeviceError: there is no such library
-  void* symbol(const char* name) const;       // throws DeviceError
-  const std::string& file() const { return file_; }
-
- private:
-  std::string file_;
-  std::shared_ptr<void> handle_;
-};
-
-// Throws DeviceError with the call, the error's name and what it means.
-void check(const Library& library, Result result, const char* call);
+// The error's name, number and what it means.
+std::string error_text(const Library& library, Result result);
 
 template <class... Parameters>
-class Call {
- public:
-  Call(const Library& library, const char* name)
-      : library_(library), name_(name), function_(reinterpret_cast<Pointer>(library.symbol(name))) {}
-  void operator()(Parameters... arguments) const { check(library_, function_(arguments...), name_); }
-  Result result(Parameters... arguments) const { return function_(arguments...); }
-
- private:
-  using Pointer = Result (*)(Parameters...);
-  Library library_;
-  const char* name_;
-  Pointer function_;
-};
+using Call = LibraryCall<error_text, Parameters...>;
 
 struct Driver {
-  explicit Driver(const std::string& file) : shared_library(file) {}
+  explicit Driver(const std::string& file) : shared_library({file}, "NVIDIA's driver") {}  // throws DeviceError
 
   Library shared_library;
   Call<unsigned> init{shared_library, "cuInit"};
@@ -82,6 +60,8 @@ struct Driver {
   Call<Function, int, int> set_function_attribute{shared_library, "cuFuncSetAttribute"};
   Call<Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void**, void**> launch{
       shared_library, "cuLaunchKernel"};
+  Call<Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream, void**>
+      launch_cooperative{shared_library, "cuLaunchCooperativeKernel"};
   Call<Event*, unsigned> create_event{shared_library, "cuEventCreate"};
   Call<Event> destroy_event{shared_library, "cuEventDestroy_v2"};
   Call<Event, Stream> record_event{shared_library, "cuEventRecord"};

@@ -29,6 +29,11 @@ void Device::release_scratch() {
   peak_scratch_bytes_ = 0;
 }
 
+void Device::release_all() {
+  states_.clear();
+  release_scratch();
+}
+
 std::byte* Device::scratch(size_t bytes) {
   peak_scratch_bytes_ = std::max(peak_scratch_bytes_, bytes);
   // Where accesses are checked every call gets memory of just this size, so that a read of what an earlier launch left

@@ -6,11 +6,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
+#include <typeindex>
 
 #include "harness/device/kernel_registry.hpp"
 
@@ -28,6 +31,7 @@ struct Dim3 {
 struct LaunchShape {
   Dim3 grid = {}, block = {};
   uint32_t dynamic_shared_bytes = 0;
+  bool cooperative = false;  // all blocks are there at once and may wait for each other; fails if they do not fit
 };
 
 struct DeviceProperties {
@@ -36,6 +40,7 @@ struct DeviceProperties {
   bool emulated = false;  // checks every access, counts, and has no time
   int architecture = 0;   // 90 for compute capability 9.0
   int multiprocessors = 0;
+  size_t shared_bytes = 0;  // the most that a block can have
   size_t memory_bytes = 0;
   size_t l2_bytes = 0;
   double clock_hz = 0;  // the highest of the multiprocessors
@@ -101,8 +106,16 @@ class Device {
   // launch to launch, so that a timed run does not allocate. Its largest size is a cell's extra memory.
   std::byte* scratch(size_t bytes);
   size_t peak_scratch_bytes() const { return peak_scratch_bytes_; }
-  // Frees it and starts the peak anew. Derived classes do so in their destructors, while memory can still be freed.
+  // Frees it and starts the peak anew.
   void release_scratch();
+
+  // What a library keeps for this device, its handle say: made at first use, gone with the device.
+  template <class State>
+  State& state() {
+    std::shared_ptr<void>& found = states_[typeid(State)];
+    if (!found) found = std::make_shared<State>();
+    return *static_cast<State*>(found.get());
+  }
 
  protected:
   struct Argument {
@@ -112,6 +125,8 @@ class Device {
   };
 
   explicit Device(DeviceProperties properties) : properties_(std::move(properties)) {}
+  // Derived classes do so in their destructors, while there is still a device to free it on.
+  void release_all();
   virtual std::byte* allocate_memory(size_t bytes, const std::string& name) = 0;
   virtual void free_memory(std::byte* address) noexcept = 0;
   virtual void launch_kernel(const RegisteredKernel& kernel, const LaunchShape& shape,
@@ -123,6 +138,7 @@ class Device {
 
   DeviceProperties properties_;
   DeviceMemory scratch_;
+  std::map<std::type_index, std::shared_ptr<void>> states_;
   size_t peak_scratch_bytes_ = 0;
 };
 

@@ -32,19 +32,25 @@ emulator::Dim3 dim3(const Dim3& d) { return {d.x, d.y, d.z}; }
 bool same(const Dim3& a, const Dim3& b) { return a.x == b.x && a.y == b.y && a.z == b.z; }
 
 bool same(const LaunchShape& a, const LaunchShape& b) {
-  return same(a.grid, b.grid) && same(a.block, b.block) && a.dynamic_shared_bytes == b.dynamic_shared_bytes;
-}
-
-DeviceProperties properties_of(const EmulatedDeviceOptions& options) {
-  const int architecture = options.architecture == 0 ? 90 : options.architecture;
-  return {.name = fmt::format("emulated sm_{}", architecture), .emulated = true, .architecture = architecture};
+  return same(a.grid, b.grid) && same(a.block, b.block) && a.dynamic_shared_bytes == b.dynamic_shared_bytes &&
+         a.cooperative == b.cooperative;
 }
 
 }  // namespace
 
-EmulatedDevice::EmulatedDevice(EmulatedDeviceOptions options) : Device(properties_of(options)), options_(options) {}
+DeviceProperties emulated_properties(const EmulatedDeviceOptions& options) {
+  const int architecture = options.architecture == 0 ? 90 : options.architecture;
+  return {.name = fmt::format("emulated sm_{}", architecture),
+          .emulated = true,
+          .architecture = architecture,
+          .multiprocessors = emulator::kMultiprocessors,
+          .shared_bytes = emulator::kMaxShared};
+}
 
-EmulatedDevice::~EmulatedDevice() { release_scratch(); }
+EmulatedDevice::EmulatedDevice(EmulatedDeviceOptions options)
+    : Device(emulated_properties(options)), options_(options) {}
+
+EmulatedDevice::~EmulatedDevice() { release_all(); }
 
 std::byte* EmulatedDevice::allocate_memory(size_t bytes, const std::string& name) {
   return reinterpret_cast<std::byte*>(memory_.allocate(bytes, name));
@@ -75,7 +81,7 @@ void EmulatedDevice::launch_kernel(const RegisteredKernel& kernel, const LaunchS
     const auto* bytes = static_cast<const std::byte*>(argument.value);
     packed.insert(packed.end(), bytes, bytes + argument.size);
   }
-  const emulator::Launch launch{dim3(shape.grid), dim3(shape.block), shape.dynamic_shared_bytes};
+  const emulator::Launch launch{dim3(shape.grid), dim3(shape.block), shape.dynamic_shared_bytes, shape.cooperative};
   emulator::Report report;
   try {
     report = emulator::launch(memory_, module_of(kernel, options_.architecture), kernel.symbol, launch, packed,

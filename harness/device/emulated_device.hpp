@@ -24,6 +24,8 @@ struct EmulatedDeviceOptions {
   int architecture = 0;  // whose PTX runs; 0: the newest in the program, which machine code is made of too
 };
 
+DeviceProperties emulated_properties(const EmulatedDeviceOptions& options = {});
+
 class EmulatedDevice final : public Device {
  public:
   explicit EmulatedDevice(EmulatedDeviceOptions options = {});

@@ -50,6 +50,7 @@ void Block::start(uint64_t index) {
   coordinates_ = {static_cast<uint32_t>(index % grid_.grid.x), static_cast<uint32_t>(row % grid_.grid.y),
                   static_cast<uint32_t>(row / grid_.grid.y)};
   abort_ = false;
+  budget_ = grid_.instruction_limit;
   shared_.start(grid_.shared_bytes, grid_.module->reserved_shared_bytes, grid_.shared_granule, warp_count());
   copies_.start(warp_count());
   barriers_.fill({});
@@ -62,27 +63,19 @@ void Block::start(uint64_t index) {
   counters_.warps += warp_count();
 }
 
-void Block::run(uint64_t index, std::atomic<uint64_t>& aborted) {
-  start(index);
-  uint64_t budget = grid_.instruction_limit;
-  while (!abort_ && live_warps() > 0) {
-    if (turn(budget) || abort_) continue;
-    if (!recover()) break;
-  }
-  if (!abort_) return;
-  uint64_t lowest = aborted.load();
-  while (index < lowest && !aborted.compare_exchange_weak(lowest, index)) {
-  }
+bool Block::advance() {
+  if (abort_ || live_warps() == 0) return false;
+  return turn() || abort_ || recover();
 }
 
-// Lets each warp run for a while. False if none could.
-bool Block::turn(uint64_t& budget) {
+// False if no warp could run.
+bool Block::turn() {
   bool any = false;
   for (Warp& warp : warps_) {
     const uint32_t used = kQuantum - warp.run(context_, kQuantum);
     any = any || used > 0;
     if (abort_) return true;
-    if (budget < used) {
+    if (budget_ < used) {
       const Op& op = context_.ops[context_.pc];
       const Mask lanes = context_.active ? context_.active : 1;
       context_.report(FindingKind::endless_loop, op, lanes, first_lane(lanes), 0, [&] {
@@ -91,7 +84,7 @@ bool Block::turn(uint64_t& budget) {
       abort();
       return true;
     }
-    budget -= used;
+    budget_ -= used;
   }
   return any;
 }

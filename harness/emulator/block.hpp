@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -22,7 +21,11 @@ class Block {
  public:
   explicit Block(const Grid& grid);
 
-  void run(uint64_t index, std::atomic<uint64_t>& aborted);
+  // Becomes that block of the grid.
+  void start(uint64_t index);
+  // Lets each warp run for a while. False once the block has ended or cannot go on; then warps are left.
+  bool advance();
+  uint32_t live_warps() const;
 
   const Grid& grid() const { return grid_; }
   uint64_t index() const { return index_; }
@@ -60,12 +63,10 @@ class Block {
     uint32_t count = 0;
   };
 
-  void start(uint64_t index);
-  bool turn(uint64_t& budget);
+  bool turn();
   void try_complete(uint32_t barrier);
   void complete(uint32_t barrier);
   bool recover();
-  uint32_t live_warps() const;
 
   const Grid& grid_;
   uint64_t index_ = 0;
@@ -79,6 +80,7 @@ class Block {
   FindingLog log_;
   std::map<uint64_t, std::string> printed_;
   Context context_;
+  uint64_t budget_ = 0;  // of instructions
   bool abort_ = false;
 };
 

@@ -155,8 +155,7 @@ void decode_trap(Decoder& d, Op& op) {
   d.set_flow(Flow::leave);
 }
 
-// Other warps get their turn.
-void run_sleep(Context& context, const Op&, Mask) { context.warp->note_synchronous(); }
+void run_sleep(Context& context, const Op&, Mask) { context.warp->sleep(context); }
 void run_nothing(Context&, const Op&, Mask) {}
 
 void decode_nanosleep(Decoder& d, Op& op) {

@@ -101,9 +101,14 @@ struct Dim3 {
   uint32_t x = 1, y = 1, z = 1;
 };
 
+// Limits of launches are those of an H100.
+inline constexpr uint32_t kMultiprocessors = 132;
+inline constexpr uint32_t kMaxShared = 227 * 1024;  // of a block
+
 struct Launch {
   Dim3 grid{}, block{};
   uint32_t dynamic_shared_bytes = 0;
+  bool cooperative = false;  // all blocks are there at once and run in turns, so that they may wait for each other
 };
 
 struct Options {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -17,7 +18,6 @@ constexpr uint32_t kMaxThreads = 1024;
 constexpr Dim3 kMaxBlock{1024, 1024, 64};
 constexpr Dim3 kMaxGrid{0x7fffffff, 65535, 65535};
 constexpr uint32_t kMaxStaticShared = 48 * 1024;
-constexpr uint32_t kMaxShared = 227 * 1024;
 constexpr uint32_t kMaxArguments = 32764;
 
 bool within(const Dim3& size, const Dim3& limit) {
@@ -25,6 +25,12 @@ bool within(const Dim3& size, const Dim3& limit) {
 }
 
 std::string text_of(const Dim3& size) { return fmt::format("({}, {}, {})", size.x, size.y, size.z); }
+
+// Blocks for which there is room at the same time, by threads and shared memory; registers are the compiler's business.
+uint64_t most_together(uint32_t threads, uint64_t shared) {
+  constexpr uint64_t kBlocks = 32, kThreads = 2048, kReserved = 1024;  // of a multiprocessor, and of a block
+  return kMultiprocessors * std::min({kBlocks, kThreads / threads, (kMaxShared + kReserved) / (shared + kReserved)});
+}
 
 // Why the launch cannot be, if it cannot.
 std::optional<std::pair<FindingKind, std::string>> refusal(const Entry& entry, const Launch& launch,
@@ -66,6 +72,11 @@ std::optional<std::pair<FindingKind, std::string>> refusal(const Entry& entry, c
   if (shared > kMaxShared) {
     return limit(fmt::format("{} bytes of shared memory, {} of them dynamic; there can be {}", shared,
                              launch.dynamic_shared_bytes, kMaxShared));
+  }
+  const uint64_t blocks = uint64_t{launch.grid.x} * launch.grid.y * launch.grid.z,
+                 room = most_together(threads, shared);
+  if (launch.cooperative && blocks > room) {
+    return limit(fmt::format("{} blocks that wait for each other; there is room for {}", blocks, room));
   }
   return std::nullopt;
 }
@@ -122,40 +133,93 @@ Grid make_grid(MemoryImage& memory, const ModuleImage& module, const Function& e
   return grid;
 }
 
-// Hands out blocks in order to the threads, each with a block of its own to run them in, and sums up.
-Report run_blocks(const Grid& grid, const Options& options) {
-  const uint64_t blocks = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
-  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
-  const uint64_t threads =
-      std::min<uint64_t>(blocks, options.threads > 0 ? static_cast<unsigned>(options.threads) : cores);
-  std::atomic<uint64_t> next{0}, aborted{~uint64_t{0}};
+// What the blocks of a launch have done, from all threads.
+struct Sum {
   std::mutex mutex;
   Counters counters;
   FindingLog log;
   std::map<uint64_t, std::string> printed;
   std::exception_ptr error;
+  std::atomic<uint64_t> aborted{~uint64_t{0}};  // the lowest block that was
+
+  void add(Block& block) {
+    block.sum_up();
+    const std::lock_guard lock(mutex);
+    counters += block.counters();
+    log.merge(std::move(block.log()));
+    printed.insert(block.printed().begin(), block.printed().end());
+  }
+  void note_end(const Block& block) {
+    if (!block.aborted()) return;
+    uint64_t lowest = aborted.load();
+    while (block.index() < lowest && !aborted.compare_exchange_weak(lowest, block.index())) {
+    }
+  }
+};
+
+uint64_t block_count(const Grid& grid) { return uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z; }
+
+// Hands out blocks in order to the threads, each with a block of its own to run them in.
+void run_apart(const Grid& grid, int threads, Sum& sum) {
+  const uint64_t blocks = block_count(grid);
+  std::atomic<uint64_t> next{0};
   const auto work = [&] {
     try {
       Block block(grid);
-      for (uint64_t index; (index = next++) < std::min(blocks, aborted.load());) block.run(index, aborted);
-      block.sum_up();
-      const std::lock_guard lock(mutex);
-      counters += block.counters();
-      log.merge(std::move(block.log()));
-      printed.insert(block.printed().begin(), block.printed().end());
+      for (uint64_t index; (index = next++) < std::min(blocks, sum.aborted.load());) {
+        block.start(index);
+        while (block.advance()) {
+        }
+        sum.note_end(block);
+      }
+      sum.add(block);
     } catch (...) {
-      const std::lock_guard lock(mutex);
-      error = std::current_exception();
-      aborted = 0;
+      const std::lock_guard lock(sum.mutex);
+      sum.error = std::current_exception();
+      sum.aborted = 0;
     }
   };
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  const uint64_t workers = std::min<uint64_t>(blocks, threads > 0 ? static_cast<unsigned>(threads) : cores);
   std::vector<std::thread> others;
-  for (uint64_t i = 1; i < threads; ++i) others.emplace_back(work);
+  for (uint64_t i = 1; i < workers; ++i) others.emplace_back(work);
   work();
   for (std::thread& other : others) other.join();
-  if (error) std::rethrow_exception(error);
-  Report report{counters, std::move(log).take(aborted.load(), options.max_findings), {}};
-  for (const auto& [index, text] : printed) report.printed += text;
+  if (sum.error) std::rethrow_exception(sum.error);
+}
+
+// All blocks in turns, on this thread alone: so it is always the same how often one looks in vain for what another is
+// to do. When one cannot go on, the others do not either.
+void run_together(const Grid& grid, Sum& sum) {
+  std::deque<Block> blocks;
+  std::vector<Block*> live;
+  for (uint64_t index = 0; index < block_count(grid); ++index) {
+    live.push_back(&blocks.emplace_back(grid));
+    live.back()->start(index);
+  }
+  bool stuck = false;
+  while (!live.empty() && !stuck) {
+    std::erase_if(live, [&](Block* block) {
+      if (stuck || block->advance()) return false;
+      stuck = block->live_warps() > 0;
+      return true;
+    });
+  }
+  for (Block& block : blocks) {
+    sum.note_end(block);
+    sum.add(block);
+  }
+}
+
+Report run_blocks(const Grid& grid, bool cooperative, const Options& options) {
+  Sum sum;
+  if (cooperative) {
+    run_together(grid, sum);
+  } else {
+    run_apart(grid, options.threads, sum);
+  }
+  Report report{sum.counters, std::move(sum.log).take(sum.aborted.load(), options.max_findings), {}};
+  for (const auto& [index, text] : sum.printed) report.printed += text;
   return report;
 }
 
@@ -175,7 +239,7 @@ Report launch(Memory& memory, const Module& module, std::string_view name, const
   const ModuleImage& image = module.image();
   const Function& function = *image.functions[image.function_index.at(entry.name)];
   const Grid grid = make_grid(memory.image(), image, function, launch, arguments, options);
-  return run_blocks(grid, options);
+  return run_blocks(grid, launch.cooperative, options);
 }
 
 }  // namespace wkv::emulator

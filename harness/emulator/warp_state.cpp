@@ -11,9 +11,9 @@
 namespace wkv::emulator {
 namespace {
 
-// Quanta after which lanes that wait at a join go on without a group that might spin on memory which they have to
+// Instructions after which lanes that wait at a join go on without a group that might spin on memory which they have to
 // write: threads of a warp make progress on their own.
-constexpr uint32_t kStarvedQuanta = 8;
+constexpr uint32_t kStarved = 8192;
 
 }  // namespace
 
@@ -61,17 +61,19 @@ void Warp::enter(Context& context, const Group& group) {
 }
 
 uint32_t Warp::run(Context& context, uint32_t quantum) {
-  while (quantum > 0 && !block_->aborted() && resume(context)) {
+  asleep_ = false;
+  while (quantum > 0 && !asleep_ && !block_->aborted() && resume(context)) {
+    const uint32_t before = quantum;
     quantum = step(context, quantum);
-    if (context.leave) {  // the group has gone or waits
+    if (context.leave && !asleep_) {  // the group has gone or waits
       starved_ = 0;
       continue;
     }
     groups_.insert(groups_.begin(), running(context));  // others that are ready come first now
     const bool spins = synchronous_ && std::any_of(joins_.begin(), joins_.end(), [](const Join& j) { return j.used; });
-    starved_ = spins ? starved_ + 1 : 0;
+    starved_ = spins ? starved_ + before - quantum : 0;
     synchronous_ = false;
-    if (starved_ > kStarvedQuanta) force_joins();
+    if (starved_ > kStarved) force_joins();
   }
   return quantum;
 }

@@ -65,6 +65,11 @@ class Warp {
   // suspended in front of it until they have, and then the instruction runs for all of them at once.
   bool gather(Context& context, const Op& op, Mask lanes, Mask needed);
   void note_synchronous() { synchronous_ = true; }
+  // Other warps, and other blocks, get their turn.
+  void sleep(Context& context) {
+    synchronous_ = asleep_ = true;
+    context.leave = true;
+  }
 
   // When nothing else helps: a group stops waiting for lanes that its instruction needs, with a finding.
   bool give_up_gathering(Context& context);
@@ -121,9 +126,10 @@ class Warp {
   std::vector<std::byte> local_;
   std::vector<uint8_t> local_written_;
   uint32_t local_capacity_ = 0;
-  uint32_t starved_ = 0;  // quanta that one group has used up while lanes waited at a join for it
+  uint32_t starved_ = 0;  // instructions that one group has executed while lanes waited at a join for it
   bool forced_ = false;
   bool synchronous_ = false;  // it has used atomic or volatile accesses in the present quantum
+  bool asleep_ = false;       // it has given up the rest of the quantum
 };
 
 template <class Body>

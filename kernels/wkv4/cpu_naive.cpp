@@ -25,6 +25,22 @@ struct Sums {
   }
 };
 
+// Sums with an exponent of some token that has decayed by w for each one since: less w token by token it would be
+// rounded each time, for small w the same way.
+struct DecayingSums {
+  float numerator, denominator, exponent, w;
+  int64_t age = 0;
+
+  Sums now() const { return {numerator, denominator, exponent - static_cast<float>(age) * w}; }
+  void advance(float key, float v) {
+    ++age;
+    Sums sums = now();
+    if (key > sums.exponent) exponent = key, age = 0;
+    sums.add(key, v);
+    numerator = sums.numerator, denominator = sums.denominator;
+  }
+};
+
 template <class Element>
 void run_channels(const Problem& p, const Wkv4Tensors& tensors, Executor& executor) {
   const int64_t T = p.new_tokens(), C = p.channels();
@@ -34,19 +50,18 @@ void run_channels(const Problem& p, const Wkv4Tensors& tensors, Executor& execut
     const int64_t b = task / p.H, first = task % p.H * p.N;
     for (int64_t c = first; c < first + p.N; ++c) {
       const int64_t at = b * C + c;
-      Sums sums{tensors.numerator[at], tensors.denominator[at], tensors.exponent[at]};
+      DecayingSums sums{tensors.numerator[at], tensors.denominator[at], tensors.exponent[at], tensors.w[c]};
       for (int64_t t = 0; t < T; ++t) {
         const int64_t i = (b * T + t) * C + c;
         const float key = load(k + i), value = load(v + i);
-        Sums with_bonus = sums;
+        Sums with_bonus = sums.now();
         with_bonus.add(tensors.u[c] + key, value);
         store(with_bonus.numerator / with_bonus.denominator, y + i);
-        sums.exponent -= tensors.w[c];
-        sums.add(key, value);
+        sums.advance(key, value);
       }
       tensors.numerator_out[at] = sums.numerator;
       tensors.denominator_out[at] = sums.denominator;
-      tensors.exponent_out[at] = sums.exponent;
+      tensors.exponent_out[at] = sums.now().exponent;
     }
   });
 }

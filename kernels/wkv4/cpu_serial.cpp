@@ -1,8 +1,8 @@
 // wkv4 cpu_serial: one pass over t, a vector lane a channel, with two exponentials a token (running_sums-inl.hpp).
 // Parallel over (b, block of 64 channels: whole cache lines); a thread owns a block's sums, in L1 between tokens.
 // Moves k, v in and y out once, the state in and out once.
-// Limit: FP rate: two exponentials, a division and 16 other vector operations; memory bandwidth from some threads on.
-// Supports every number of channels that is a multiple of the vector width.
+// Limit: FP rate: two exponentials, a division and some 20 other vector operations; memory bandwidth from some threads
+// on. Supports every number of channels that is a multiple of the vector width.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -30,6 +30,7 @@ constexpr float kLn2 = std::numbers::ln2_v<float>;
 // A block's channels between tokens; exponents, w and u as powers of two.
 struct alignas(64) BlockState {
   float numerator[kBlockChannels], denominator[kBlockChannels], exponent[kBlockChannels];
+  float age[kBlockChannels];  // tokens since the one that the exponent is of: now it is less by age times w
   float w[kBlockChannels], u[kBlockChannels];
 };
 
@@ -37,15 +38,19 @@ template <class Element>
 HWY_INLINE void token(int64_t channels, const Element* k, const Element* v, BlockState& state, Element* y) {
   for (int64_t c = 0; c < channels; c += kLanes) {
     const Vec key = hn::Mul(load_vec(k + c), broadcast(kLog2E)), value = load_vec(v + c);
-    RunningSums sums{load_vec(state.numerator + c), load_vec(state.denominator + c), load_vec(state.exponent + c)};
+    const Vec exponent = load_vec(state.exponent + c), w = load_vec(state.w + c), age = load_vec(state.age + c);
+    RunningSums sums{load_vec(state.numerator + c), load_vec(state.denominator + c), hn::NegMulAdd(age, w, exponent)};
     RunningSums with_bonus = sums;
     with_bonus.add(hn::Add(load_vec(state.u + c), key), value);
     store_vec(hn::Div(with_bonus.numerator, with_bonus.denominator), y + c);
-    sums.exponent = hn::Sub(sums.exponent, load_vec(state.w + c));
+    const Vec older = hn::Add(age, broadcast(1));
+    sums.exponent = hn::NegMulAdd(older, w, exponent);
+    const auto replaces = hn::Gt(key, sums.exponent);
     sums.add(key, value);
     store_vec(sums.numerator, state.numerator + c);
     store_vec(sums.denominator, state.denominator + c);
-    store_vec(sums.exponent, state.exponent + c);
+    store_vec(hn::IfThenElse(replaces, key, exponent), state.exponent + c);
+    store_vec(hn::IfThenZeroElse(replaces, older), state.age + c);
   }
 }
 
@@ -57,6 +62,7 @@ void run_block(const Problem& p, const Wkv4Tensors& tensors, int64_t b, int64_t 
     state.numerator[c] = tensors.numerator[at + c];
     state.denominator[c] = tensors.denominator[at + c];
     state.exponent[c] = tensors.exponent[at + c] * kLog2E;
+    state.age[c] = 0;
     state.w[c] = tensors.w[first + c] * kLog2E;
     state.u[c] = tensors.u[first + c] * kLog2E;
   }
@@ -72,7 +78,9 @@ void run_block(const Problem& p, const Wkv4Tensors& tensors, int64_t b, int64_t 
   }
   std::copy_n(state.numerator, channels, tensors.numerator_out + at);
   std::copy_n(state.denominator, channels, tensors.denominator_out + at);
-  for (int64_t c = 0; c < channels; ++c) tensors.exponent_out[at + c] = state.exponent[c] * kLn2;
+  for (int64_t c = 0; c < channels; ++c) {
+    tensors.exponent_out[at + c] = (state.exponent[c] - state.age[c] * state.w[c]) * kLn2;
+  }
 }
 
 void run(const Problem& p, const Wkv4Tensors& tensors, Executor& executor) {

@@ -9,7 +9,7 @@
 
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"
-#include "kernels/wkv4/step.cuh"
+#include "kernels/running_sums.cuh"
 #include "kernels/wkv4/wkv4.hpp"
 
 namespace wkv::kernels {
@@ -21,6 +21,11 @@ constexpr int kPieces = 2;  // of 16 bytes, in a block's part of a row; threads 
 constexpr int kThreads = kSlots * kPieces;
 constexpr int kTileTokens = kSlots * kTokens;
 constexpr int kTilePieces = kTileTokens * kPieces;
+
+__device__ void advance(RunningSums& sums, float k, float v, float w) {
+  sums.exponent -= w;
+  sums.add(k, v);
+}
 
 // What a run of tokens makes of the sums before it: they decay by w a token, and these are added. By channel of a
 // piece.
@@ -149,7 +154,7 @@ __global__ void __launch_bounds__(kThreads) wkv4_scan(const Wkv4Tensors tensors,
       const auto keys = tile.k[piece_of(i)], values = tile.v[piece_of(i)];
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
-        wkv4_advance(run.sums[c], kLog2E * load(&keys.of[c]), load(&values.of[c]), carried.join.w[c]);
+        advance(run.sums[c], kLog2E * load(&keys.of[c]), load(&values.of[c]), carried.join.w[c]);
       }
     }
     Scan(storage[threadIdx.y]).ExclusiveScan(run, run, carried.join, carried);
@@ -160,8 +165,10 @@ __global__ void __launch_bounds__(kThreads) wkv4_scan(const Wkv4Tensors tensors,
 #pragma unroll
       for (int c = 0; c < kChannels; ++c) {
         const float key = kLog2E * load(&keys.of[c]), value = load(&values.of[c]);
-        store(wkv4_output(run.sums[c], key, value, shared.u[own + c]), &keys.of[c]);
-        wkv4_advance(run.sums[c], key, value, carried.join.w[c]);
+        RunningSums with_bonus = run.sums[c];
+        with_bonus.add(shared.u[own + c] + key, value);
+        store(with_bonus.mean(), &keys.of[c]);
+        advance(run.sums[c], key, value, carried.join.w[c]);
       }
       piece = keys;
     }

@@ -5,7 +5,7 @@
 // Supports everything.
 #include "harness/variant.hpp"
 #include "kernels/device.cuh"
-#include "kernels/wkv4/step.cuh"
+#include "kernels/running_sums.cuh"
 #include "kernels/wkv4/wkv4.hpp"
 
 namespace wkv::kernels {
@@ -26,6 +26,24 @@ struct Batch {
   }
 };
 
+// Sums with an exponent of some token that has decayed by w for each one since: less w token by token it would be
+// rounded each time, for small w the same way.
+struct DecayingSums {
+  float numerator, denominator, exponent, w;
+  float age = 0;
+
+  __device__ RunningSums now() const { return {numerator, denominator, exponent - age * w}; }
+  __device__ void advance(float k, float v) {
+    age += 1;
+    RunningSums sums = now();
+    const bool replaces = k > sums.exponent;
+    sums.add(k, v);
+    numerator = sums.numerator, denominator = sums.denominator;
+    exponent = replaces ? k : exponent;
+    age = replaces ? 0 : age;
+  }
+};
+
 // A block for 32 channels (x) of a batch entry (y).
 template <class Element>
 __global__ void __launch_bounds__(kThreads) wkv4_serial(const Wkv4Tensors tensors, const int T, const int C) {
@@ -35,8 +53,9 @@ __global__ void __launch_bounds__(kThreads) wkv4_serial(const Wkv4Tensors tensor
   const auto *k = reinterpret_cast<const Element*>(tensors.k) + first,
              *v = reinterpret_cast<const Element*>(tensors.v) + first;
   auto* y = reinterpret_cast<Element*>(tensors.y) + first;
-  const float w = kLog2E * tensors.w[c], u = kLog2E * tensors.u[c];
-  RunningSums sums{tensors.numerator[at], tensors.denominator[at], kLog2E * tensors.exponent[at]};
+  const float u = kLog2E * tensors.u[c];
+  DecayingSums sums{tensors.numerator[at], tensors.denominator[at], kLog2E * tensors.exponent[at],
+                    kLog2E * tensors.w[c]};
   Batch<Element> next(k, v, C, T);
   for (int left = T; left > 0; left -= kAhead, y += step) {
     const Batch<Element> batch = next;
@@ -45,13 +64,15 @@ __global__ void __launch_bounds__(kThreads) wkv4_serial(const Wkv4Tensors tensor
     for (int i = 0; i < kAhead; ++i) {
       if (i >= left) break;
       const float key = kLog2E * load(&batch.k[i]), value = load(&batch.v[i]);
-      store(wkv4_output(sums, key, value, u), y + i * int64_t{C});
-      wkv4_advance(sums, key, value, w);
+      RunningSums with_bonus = sums.now();
+      with_bonus.add(u + key, value);
+      store(with_bonus.mean(), y + i * int64_t{C});
+      sums.advance(key, value);
     }
   }
   tensors.numerator_out[at] = sums.numerator;
   tensors.denominator_out[at] = sums.denominator;
-  tensors.exponent_out[at] = kLn2 * sums.exponent;
+  tensors.exponent_out[at] = kLn2 * sums.now().exponent;
 }
 
 std::optional<std::string> unsupported(const Problem& p) {

@@ -58,11 +58,11 @@ class Rounding {
         numerator_(std::abs(numerator)),
         denominator_(denominator),
         exponent_(exponent),
-        exponent_error_(std::abs(exponent)) {}
+        own_error_(std::abs(exponent)) {}
 
   void token(double k, double v);
   double drift() const { return sums_error_; }
-  double exponent_drift() const { return exponent_error_; }
+  double exponent_drift() const { return own_error_ + moved_error_ + kept_error_; }
   double exponent_size() const { return std::max(1.0, std::abs(exponent_)); }
   double growth() const { return std::sqrt(variance_); }
 
@@ -71,28 +71,36 @@ class Rounding {
   static double exp_error(double x) { return x == 0 ? 0 : 4 + 2 * std::min(std::abs(x), 100.0); }
 
   double w_, numerator_, denominator_, exponent_;
-  double exponent_error_;  // absolute: all sums stand for too much or too little by that, relatively
+  // Of the exponent, absolute: all sums stand for too much or too little by that, relatively.
+  double own_error_;  // of the key that it is of
+  double moved_error_ = 0, kept_error_ = 0;
   double sums_error_ = 0;
   double variance_ = 0;  // of the roundings of the sums, which are independent of each other
 };
 
-// exponent - w is rounded once a token, and w is the same every time, so that these errors go the same way: they add up
-// until a larger key takes the exponent's place. They then are what the older terms are wrong by; before, what the
-// newer ones are. Errors of terms count by their share of the sums.
+// An exponent that has decayed since its token is rounded in proportion to itself, to w and to what w has made of it. A
+// variant may move it on to a later token, as one does that joins runs of tokens: a dozen times for a run, by halves
+// and within, and from run to run. w being the same every time, these errors go the same way; they add up until a
+// larger key takes the exponent's place. They then are what the older terms are wrong by; before, what the newer ones
+// are. Errors of terms count by their share of the sums.
 void Rounding::token(double k, double v) {
   const double old = exponent_ - w_, largest = std::max(old, k);
-  if (w_ > 0) exponent_error_ += std::abs(old) + w_;
+  constexpr double kMovesOfRun = 12, kRun = 64;  // tokens, at least
+  if (w_ > 0) {
+    moved_error_ = kMovesOfRun * (std::abs(old) + w_ + own_error_);
+    kept_error_ += (std::abs(old) + w_) / kRun;
+  }
   const double own = std::abs(k);  // of k log2(e)
   const double a = std::exp(old - largest), b = std::exp(k - largest);
   const double numerator = a * numerator_ + b * std::abs(v), denominator = a * denominator_ + b;
   const auto share = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
   const double kept = std::max(share(a * numerator_, numerator), share(a * denominator_, denominator));
   const double fresh = std::max(share(b * std::abs(v), numerator), share(b, denominator));
-  const double apart = exponent_error_ + own;
+  const double apart = exponent_drift() + own;
   sums_error_ = kept * (sums_error_ + exp_error(old - largest) + (k > old ? apart : 0)) +
                 fresh * (exp_error(k - largest) + (k > old ? 0 : apart));
   variance_ = kept * kept * variance_ + 2;
-  if (k > old) exponent_error_ = own;
+  if (k > old) own_error_ = own, moved_error_ = kept_error_ = 0;
   numerator_ = numerator, denominator_ = denominator, exponent_ = largest;
 }
 

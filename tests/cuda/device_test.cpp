@@ -83,6 +83,11 @@ TEST_CASE("device: kernels get their arguments, memory and results come and go")
     device->launch(indices, {.grid = {3, 2}}, pointer<int>(memory));
     CHECK(download<int>(*device, memory) == std::vector<int>{0, 1, 2, 10, 11, 12});
   }
+  SECTION("blocks that wait for each other") {
+    const DeviceMemory arrived = upload(*device, std::vector<unsigned>{0}, "arrived");
+    device->launch(meet, {.grid = {4}, .cooperative = true}, pointer<unsigned>(arrived));
+    CHECK(download<unsigned>(*device, arrived) == std::vector<unsigned>{4});
+  }
   SECTION("a kernel without arguments") {
     device->launch(do_nothing, {.grid = {2}, .block = {32}});
     device->synchronize();

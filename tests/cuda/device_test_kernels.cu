@@ -28,6 +28,11 @@ __global__ void reverse(int n, int* values) {
 
 __global__ void indices(int* values) { values[blockIdx.y * gridDim.x + blockIdx.x] = 10 * blockIdx.y + blockIdx.x; }
 
+__global__ void meet(unsigned* arrived) {
+  atomicAdd(arrived, 1u);
+  while (*static_cast<volatile unsigned*>(arrived) < gridDim.x) __nanosleep(20);
+}
+
 __global__ void do_nothing() {}
 
 }  // namespace wkv

@@ -72,5 +72,39 @@ TEST_CASE("lstm and gru cuda_stepwise: counters are those of its design") {
   check_no_spills(kernels[1].attributes);
 }
 
+TEST_CASE("lstm and gru cuda_persistent: counters are those of its design") {
+  const std::string op = GENERATE("lstm", "gru");
+  const int64_t B = GENERATE(1, 6);
+  const Problem problem{.B = B, .T = 5, .H = 2, .N = 64};
+  CAPTURE(op, to_string(problem));
+  const Sizes s(op, problem);
+  const auto kernels = counts_of(op, "cuda_persistent", problem);
+  check_input_products(kernels[0], s);
+
+  const emulator::Counters& counters = kernels[1].counters;
+  CHECK(kernels[1].launches == 1);
+  CHECK(counters.blocks == s.blocks);
+  CHECK(counters.barriers == s.blocks * (s.T * 2 * s.passes + (s.T - 1) * 2));
+  const uint64_t w_hh = s.gates * s.C * s.C * 4, h = s.C * s.B * s.C * 4;  // all of h by each warp, w_hh once
+  const uint64_t looks = counters.global_load_sectors -
+                         (w_hh + s.T * (h + s.B * s.C * s.cell_bytes - (s.B - s.passes) * s.gates * s.C * 4)) / 32;
+  CHECK(counters.global_load_bytes == w_hh + s.T * (h + s.B * s.C * s.cell_bytes) + looks * 4);
+  CHECK(looks >= (s.T - 1) * s.blocks);  // at the counter of blocks, of a block once a token at least
+  CHECK(counters.global_atomic_bytes == (s.T - 1) * s.blocks * 4);
+  const uint64_t states = op == "lstm" ? 8 : 4;
+  CHECK(counters.global_store_bytes == s.T * s.B * s.C * (states + s.element));
+  check_no_conflicts(counters);
+  check_no_spills(kernels[1].attributes);
+}
+
+TEST_CASE("lstm and gru cuda_persistent: supported where w_hh fits on the chip") {
+  const Variant& lstm = variant_named("lstm", "cuda_persistent");
+  CHECK(unsupported(lstm, {.H = 33, .N = 32}) == std::nullopt);
+  CHECK(unsupported(lstm, {.H = 34, .N = 32}) ==
+        "w_hh does not fit on the chip: it takes 136 multiprocessors with 137 KiB of shared memory each, and there are "
+        "132 with 227 KiB");
+  CHECK(unsupported(lstm, {.H = 1, .N = 48}) == "a hidden size that is not a multiple of 32");
+}
+
 }  // namespace
 }  // namespace wkv

@@ -28,8 +28,6 @@ struct CUevent_st {
 
 namespace {
 
-constexpr size_t kMemoryBytes = size_t{16} << 20;
-
 wkv::emulator::Memory memory;
 std::vector<std::unique_ptr<CUfunc_st>> functions;
 double clock_milliseconds = 0;
@@ -40,6 +38,12 @@ CUresult fault = CUDA_SUCCESS;  // sticky, as a failed kernel's is
 int cuda_version() {
   const char* version = std::getenv("DRIVER_OF_TESTS_CUDA");
   return version == nullptr ? 13000 : std::atoi(version);
+}
+
+// DRIVER_OF_TESTS_MIB=64 gives it more memory.
+size_t memory_bytes() {
+  const char* mebibytes = std::getenv("DRIVER_OF_TESTS_MIB");
+  return static_cast<size_t>(mebibytes == nullptr ? 16 : std::atoi(mebibytes)) << 20;
 }
 
 // Fat binaries of nvcc 13 are for drivers of CUDA 13; PTX text is of version 9 for these and 8 for those of CUDA 12.
@@ -109,7 +113,7 @@ CUresult cuDeviceGetName(char* name, int bytes, CUdevice) {
 }
 
 CUresult cuDeviceTotalMem(size_t* bytes, CUdevice) {
-  *bytes = kMemoryBytes;
+  *bytes = memory_bytes();
   return CUDA_SUCCESS;
 }
 
@@ -117,6 +121,7 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute attribute, CUdevice
   const std::map<CUdevice_attribute, int> values{{CU_DEVICE_ATTRIBUTE_CLOCK_RATE, 1500000},
                                                  {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 2},
                                                  {CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE, 4096},
+                                                 {CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, 227 << 10},
                                                  {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 9},
                                                  {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, 0}};
   if (device != 7 || !values.contains(attribute)) return CUDA_ERROR_INVALID_VALUE;
@@ -143,7 +148,7 @@ CUresult cuCtxSetCurrent(CUcontext context) {
 CUresult cuCtxSynchronize() { return usable(); }
 
 CUresult cuMemAlloc(CUdeviceptr* address, size_t bytes) {
-  if (memory.allocated_bytes() + bytes > kMemoryBytes) return CUDA_ERROR_OUT_OF_MEMORY;
+  if (memory.allocated_bytes() + bytes > memory_bytes()) return CUDA_ERROR_OUT_OF_MEMORY;
   return in_memory([&] { *address = memory.allocate(bytes); });
 }
 
@@ -203,23 +208,31 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
   return CUDA_SUCCESS;
 }
 
-CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
-                        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream, void** values, void**) {
+static CUresult launch(CUfunction function, const wkv::emulator::Launch& shape, void** values) {
   if (usable() != CUDA_SUCCESS) return usable();
-  if (static_cast<int>(shared_bytes) > function->dynamic_shared_allowed) return CUDA_ERROR_INVALID_VALUE;
+  if (static_cast<int>(shape.dynamic_shared_bytes) > function->dynamic_shared_allowed) return CUDA_ERROR_INVALID_VALUE;
   const wkv::emulator::Entry& entry = function->ptx->entry(function->name);
   std::vector<std::byte> arguments(entry.parameter_bytes);
   for (size_t i = 0; i < entry.parameters.size(); ++i) {
     std::memcpy(arguments.data() + entry.parameters[i].offset, values[i], entry.parameters[i].size);
   }
-  const auto report = wkv::emulator::launch(memory, *function->ptx, function->name,
-                                            {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes},
-                                            arguments, {.threads = 1});
+  const auto report = wkv::emulator::launch(memory, *function->ptx, function->name, shape, arguments, {.threads = 1});
   clock_milliseconds += 1;
   if (report.findings.empty()) return CUDA_SUCCESS;
   if (report.findings[0].kind == wkv::emulator::FindingKind::launch_limit) return CUDA_ERROR_INVALID_VALUE;
   fault = CUDA_ERROR_ILLEGAL_ADDRESS;  // comes up later, as work that runs on its own does
   return CUDA_SUCCESS;
+}
+
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                        unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream, void** values, void**) {
+  return launch(function, {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes}, values);
+}
+
+CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                                   unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                                   CUstream, void** values) {
+  return launch(function, {{grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes, true}, values);
 }
 
 CUresult cuEventCreate(CUevent* event, unsigned) {

@@ -1,0 +1,45 @@
+// A library that is found at run time, so that nothing of it is needed to build or to start.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace wkv {
+
+// Closed again with the last copy.
+class Library {
+ public:
+  // The first of the files that the loader finds. Throws DeviceError "cannot load <what>: ..." where there is none.
+  Library(const std::vector<std::string>& files, std::string what);
+
+  void* symbol(const char* name) const;  // throws DeviceError "<what> is too old: it has no <name>"
+  const std::string& file() const { return file_; }
+
+ private:
+  std::string file_, what_;
+  std::shared_ptr<void> handle_;
+};
+
+// Throws DeviceError "<call> failed: <text>".
+[[noreturn]] void throw_failure(const char* call, const std::string& text);
+
+// One of its functions, of those that return a status: 0, or what kText says in words.
+template <std::string (*kText)(const Library&, int status), class... Parameters>
+class LibraryCall {
+ public:
+  LibraryCall(const Library& library, const char* name)
+      : library_(library), name_(name), function_(reinterpret_cast<Pointer>(library.symbol(name))) {}
+  void operator()(Parameters... arguments) const {
+    if (const int status = function_(arguments...); status != 0) throw_failure(name_, kText(library_, status));
+  }
+  int result(Parameters... arguments) const { return function_(arguments...); }
+
+ private:
+  using Pointer = int (*)(Parameters...);
+  Library library_;
+  const char* name_;
+  Pointer function_;
+};
+
+}  // namespace wkv
