@@ -21,17 +21,20 @@ const std::string& single_bytes() {
   return lines;
 }
 
-// Every token is the longest of the vocabulary that the text goes on with.
+// Every token is the longest of these that the text goes on with, or else a single byte.
 void check_longest(const std::vector<model::VocabularyEntry>& entries, std::string_view text,
                    const std::vector<model::Token>& tokens) {
   for (const model::Token token : tokens) {
-    const model::VocabularyEntry* longest = nullptr;
+    require(!text.empty(), "no token is too many");
+    model::Token longest = static_cast<unsigned char>(text.front()) + 1;
+    size_t length = 1;
     for (const model::VocabularyEntry& entry : entries) {
-      if (!text.starts_with(entry.bytes)) continue;
-      if (longest == nullptr || entry.bytes.size() > longest->bytes.size()) longest = &entry;
+      if (entry.bytes.size() <= length || !text.starts_with(entry.bytes)) continue;
+      longest = entry.id;
+      length = entry.bytes.size();
     }
-    require(longest != nullptr && longest->id == token, "a token is the longest that fits");
-    text.remove_prefix(longest->bytes.size());
+    require(token == longest, "a token is the longest that fits");
+    text.remove_prefix(length);
   }
   require(text.empty(), "the whole text is encoded");
 }
@@ -39,15 +42,13 @@ void check_longest(const std::vector<model::VocabularyEntry>& entries, std::stri
 bool accepts(std::span<const std::byte> input) {
   const std::string_view bytes(reinterpret_cast<const char*>(input.data()), input.size());
   const size_t end = std::min(bytes.find('\0'), bytes.size());
-  const std::string_view own_lines = bytes.substr(0, end);
-  const std::string_view text = bytes.substr(std::min(end + 1, bytes.size()));
+  const std::string_view lines = bytes.substr(0, end), text = bytes.substr(std::min(end + 1, bytes.size()));
   try {
-    model::parse_vocabulary(own_lines);  // the quicker refusal
-    const std::string lines = single_bytes() + std::string(own_lines);
-    const auto tokenizer = model::parse_world_tokenizer(lines);
+    const auto entries = model::parse_vocabulary(lines);
+    const auto tokenizer = model::parse_world_tokenizer(single_bytes() + std::string(lines));
     const auto tokens = tokenizer->encode(text);
     require(tokenizer->decode(tokens) == text, "decoding gives the text back");
-    check_longest(model::parse_vocabulary(lines), text.substr(0, 64), tokenizer->encode(text.substr(0, 64)));
+    check_longest(entries, text, tokens);
     return true;
   } catch (const std::runtime_error& error) {
     check_refusal(error);
