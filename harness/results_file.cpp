@@ -51,13 +51,28 @@ void check_context(const Json& context) {
   }
 }
 
+// As a part of a document at this depth.
+std::string text_of(const Json& json, int depth) {
+  const std::string text = json.dump(1, ' ', false, Json::error_handler_t::replace);
+  std::string indented;
+  for (const char c : text) {
+    indented += c;
+    if (c == '\n') indented.append(static_cast<size_t>(depth), ' ');
+  }
+  return indented;
+}
+
 }  // namespace
 
 ResultsFile::ResultsFile(std::filesystem::path path, Json context)
     : path_(std::move(path)), context_(std::move(context)) {}
 
 ResultsFile::ResultsFile(ResultsFile&& other)
-    : path_(std::move(other.path_)), context_(std::move(other.context_)), cells_(std::move(other.cells_)) {}
+    : path_(std::move(other.path_)),
+      context_(std::move(other.context_)),
+      cells_(std::move(other.cells_)),
+      texts_(std::move(other.texts_)),
+      index_(std::move(other.index_)) {}
 
 ResultsFile ResultsFile::create(const std::filesystem::path& path) {
   if (std::filesystem::exists(path)) {
@@ -91,7 +106,7 @@ ResultsFile ResultsFile::load(const std::filesystem::path& path) {
     }
     check_context(document["context"]);
     ResultsFile file(path, document["context"]);
-    file.cells_ = cells_of(document["benchmarks"]);
+    for (CellResult& cell : cells_of(document["benchmarks"])) file.put(std::move(cell));
     return file;
   } catch (const Json::parse_error& error) {
     throw UsageError(
@@ -111,14 +126,24 @@ void ResultsFile::set_context(Json context) {
 
 void ResultsFile::add(CellResult cell) {
   const std::scoped_lock lock(mutex_);
-  const std::string name = cell.name();
-  const auto old = std::find_if(cells_.begin(), cells_.end(), [&](const CellResult& c) { return c.name() == name; });
-  if (old == cells_.end()) {
-    cells_.push_back(std::move(cell));
-  } else {
-    *old = std::move(cell);
-  }
+  put(std::move(cell));
   write();
+}
+
+void ResultsFile::put(CellResult cell) {
+  const auto [place, is_new] = index_.try_emplace(cell.name(), cells_.size());
+  const size_t index = place->second;
+  if (is_new) {
+    cells_.emplace_back();
+    texts_.emplace_back();
+  }
+  texts_[index].clear();
+  for (Json& entry : entries_of(cell)) {
+    entry["family_index"] = index;  // Google Benchmark saw each cell as the only one of its run
+    if (!texts_[index].empty()) texts_[index] += ",";
+    texts_[index] += "\n  " + text_of(entry, 2);
+  }
+  cells_[index] = std::move(cell);
 }
 
 std::vector<CellResult> ResultsFile::cells() const {
@@ -128,21 +153,20 @@ std::vector<CellResult> ResultsFile::cells() const {
 
 std::optional<CellResult> ResultsFile::find(const std::string& name) const {
   const std::scoped_lock lock(mutex_);
-  const auto found = std::find_if(cells_.begin(), cells_.end(), [&](const CellResult& c) { return c.name() == name; });
-  return found == cells_.end() ? std::nullopt : std::optional(*found);
+  const auto found = index_.find(name);
+  return found == index_.end() ? std::nullopt : std::optional(cells_[found->second]);
 }
 
 std::string ResultsFile::document() const {
   const std::scoped_lock lock(mutex_);
-  Json benchmarks = Json::array();
-  for (size_t i = 0; i < cells_.size(); ++i) {
-    for (Json& entry : entries_of(cells_[i])) {
-      entry["family_index"] = i;  // Google Benchmark saw each cell as the only one of its run
-      benchmarks.push_back(std::move(entry));
-    }
+  std::string text = "{\n \"context\": " + text_of(context_, 1) + ",\n \"benchmarks\": [";
+  const char* separator = "";
+  for (const std::string& entries : texts_) {
+    if (entries.empty()) continue;
+    text += separator + entries;
+    separator = ",";
   }
-  const Json document{{"context", context_}, {"benchmarks", std::move(benchmarks)}};
-  return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return text + (*separator == '\0' ? "]\n}\n" : "\n ]\n}\n");
 }
 
 void ResultsFile::write() const {

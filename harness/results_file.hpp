@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "harness/ceilings.hpp"
@@ -44,10 +45,13 @@ class ResultsFile {
 
  private:
   ResultsFile(std::filesystem::path path, nlohmann::ordered_json context);
+  void put(CellResult cell);
 
   std::filesystem::path path_;
   nlohmann::ordered_json context_;
   std::vector<CellResult> cells_;
+  std::vector<std::string> texts_;  // of each cell in the document, so that thousands of cells stay quick
+  std::unordered_map<std::string, size_t> index_;  // of cells, by name
   mutable std::recursive_mutex mutex_;
 };
 

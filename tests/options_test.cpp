@@ -116,7 +116,7 @@ TEST_CASE("options: presets are the RWKV-5 World models' heads") {
 
 TEST_CASE("options: a wrong value is named together with what is allowed") {
   const auto [arguments, option, allowed] = GENERATE(table<std::vector<std::string>, std::string, std::string>(
-      {{{"--op", "wkv7"}, "--op: \"wkv7\"", "did you mean wkv5?"},
+      {{{"--op", "wkv55"}, "--op: \"wkv55\"", "did you mean wkv5?"},
        {{"--variant", "cpu_naiv"}, "--variant: \"cpu_naiv\"", "did you mean cpu_naive?"},
        {{"--device", "gpu"}, "--device: \"gpu\"", "cpu, cuda, emulated"},
        {{"--mode", "train"}, "--mode: \"train\"", "prefill, decode"},

@@ -98,7 +98,7 @@ void verify_all(InputKind kind) {
           continue;
         }
         // FLOPs: some tenths of a second; fewer where a token takes a launch, or a wait of all blocks for each other.
-        const double most_emulated = kSanitized ? 4e6 : op->forgets_after > 0 ? 5e6 : 2e7;
+        const double most_emulated = kSanitized || op->forgets_after > 0 ? 3e6 : 9e6;
         if (variant->device == DeviceKind::cuda && op->cost(problem).flops > most_emulated) {
           skipped.add(*variant, "too long for the emulated device");
           continue;

@@ -68,8 +68,10 @@ int64_t head_size_of(const Checkpoint& checkpoint, const ModelConfig& config) {
   if (config.architecture == Architecture::rwkv4) return config.channels;
   const StoredTensor& decay = required(checkpoint, "blocks.0.att.time_decay");
   const int64_t heads = decay.shape.empty() ? 0 : decay.shape.front();
-  if (heads < 1 || config.channels % heads != 0) {
-    fail_shape(checkpoint, decay, fmt::format("[heads, ...], the heads a divisor of {}", config.channels));
+  const bool per_channel = config.architecture == Architecture::rwkv5_2;
+  if (heads < 1 || config.channels % heads != 0 || (per_channel && decay.shape.size() < 2)) {
+    fail_shape(checkpoint, decay,
+               fmt::format("[heads{}], the heads a divisor of {}", per_channel ? ", head size" : "", config.channels));
   }
   return config.channels / heads;
 }

@@ -4,7 +4,7 @@
 cmake_minimum_required(VERSION 3.25)
 file(GLOB there "${FOLDER}" "${FOLDER}/*")
 list(LENGTH there files)
-if(files GREATER 1 AND NOT EXISTS "${FOLDER}/bin/bench_wkv")
+if(files GREATER 1 AND NOT EXISTS "${FOLDER}/bin/bench_wkv.gz")
   message(FATAL_ERROR "${FOLDER} exists and is no bundle")
 endif()
 file(REMOVE_RECURSE "${FOLDER}/bin" "${FOLDER}/lib" "${FOLDER}/glibc")
@@ -33,5 +33,9 @@ foreach(name libdl.so.2 libpthread.so.0 librt.so.1)
 endforeach()
 
 file(COPY "${PROGRAM}" DESTINATION "${FOLDER}/bin")
+execute_process(COMMAND gzip "${FOLDER}/bin/bench_wkv" RESULT_VARIABLE failed)
+if(failed)
+  message(FATAL_ERROR "gzip failed on ${FOLDER}/bin/bench_wkv")
+endif()
 file(COPY "${CMAKE_CURRENT_LIST_DIR}/run" "${CMAKE_CURRENT_LIST_DIR}/plan" "${CMAKE_CURRENT_LIST_DIR}/README.md"
      DESTINATION "${FOLDER}")
