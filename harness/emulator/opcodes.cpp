@@ -5,7 +5,7 @@ namespace {
 
 OpcodeTable make_table() {
   OpcodeTable table;
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(WKV_FEW_TARGETS)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2") &&
       __builtin_cpu_supports("f16c")) {
     avx2::add_all(table);
