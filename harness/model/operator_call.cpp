@@ -48,7 +48,9 @@ const Variant& variant_for(std::string_view option, std::string_view name, const
       if (variant != nullptr && !unsupported(*variant, problem)) return *variant;
     }
     for (const Variant* variant : variants) {
-      if (variant->device == DeviceKind::cpu && !unsupported(*variant, problem)) return *variant;
+      const DType rounded_to = products(*variant, problem);
+      const bool exact = rounded_to == DType::f32 || rounded_to == problem.dtype;
+      if (variant->device == DeviceKind::cpu && exact && !unsupported(*variant, problem)) return *variant;
     }
     throw UsageError(fmt::format("{}: no variant of {} runs {}", option, op, to_string(problem)));
   }

@@ -30,7 +30,8 @@ class OperatorCall {
 };
 
 // The operator's variant of this name that runs the problem; "" takes the first of the preferred ones that does, or
-// else any. "wkv5:cpu_serial" names the operator too. Throws UsageError with what there is for the option.
+// else any on the CPU that rounds the factors of its products no further than they are stored. "wkv5:cpu_serial" names
+// the operator too. Throws UsageError with what there is for the option.
 const Variant& variant_for(std::string_view option, std::string_view name, const Problem& problem, std::string_view op,
                            std::span<const std::string_view> preferred);
 
