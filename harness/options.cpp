@@ -36,7 +36,7 @@ constexpr const char* kExamples = R"(Examples:
 
 Exit code: 0, or 1 if a variant failed, 2 for a wrong option or file or no GPU, 3 if a variant made the GPU fail, which
 ends the run, 130 if interrupted. WKV_CUDA_DRIVER names another file than libcuda.so.1 for NVIDIA's driver,
-WKV_CUBLAS another one than libcublas.so.13 or .12 for cuBLAS.)";
+WKV_CUBLAS another one than libcublas.so.13 or .12 for cuBLAS, WKV_CUDNN another one than libcudnn.so.9 for cuDNN.)";
 
 constexpr int64_t kMostElements = int64_t{1} << 44;
 

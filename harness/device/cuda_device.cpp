@@ -179,6 +179,10 @@ void CudaDevice::copy_to_host(std::span<std::byte> to, const std::byte* from) {
   state_->driver->copy_to_host(to.data(), number(from), to.size());
 }
 
+void CudaDevice::copy(std::byte* to, const std::byte* from, size_t bytes) {
+  state_->driver->copy(number(to), number(from), bytes);
+}
+
 void CudaDevice::fill(std::byte* to, std::byte value, size_t bytes) {
   state_->driver->fill(number(to), static_cast<unsigned char>(value), bytes);
 }

@@ -52,6 +52,7 @@ struct Driver {
   Call<Address> free{shared_library, "cuMemFree_v2"};
   Call<Address, const void*, size_t> copy_to_device{shared_library, "cuMemcpyHtoD_v2"};
   Call<void*, Address, size_t> copy_to_host{shared_library, "cuMemcpyDtoH_v2"};
+  Call<Address, Address, size_t> copy{shared_library, "cuMemcpyDtoD_v2"};
   Call<Address, unsigned char, size_t> fill{shared_library, "cuMemsetD8_v2"};
   Call<Module*, const void*> load_module{shared_library, "cuModuleLoadData"};
   Call<Module> unload_module{shared_library, "cuModuleUnload"};

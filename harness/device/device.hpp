@@ -76,6 +76,7 @@ class Device {
   DeviceMemory allocate(size_t bytes, const std::string& name) { return {*this, bytes, name}; }
   virtual void copy_to_device(std::byte* to, std::span<const std::byte> from) = 0;
   virtual void copy_to_host(std::span<std::byte> to, const std::byte* from) = 0;  // after all earlier work
+  virtual void copy(std::byte* to, const std::byte* from, size_t bytes) = 0;      // within the device
   virtual void fill(std::byte* to, std::byte value, size_t bytes) = 0;
 
   // Starts a kernel, named by its C++ function:

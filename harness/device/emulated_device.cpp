@@ -66,6 +66,12 @@ void EmulatedDevice::copy_to_host(std::span<std::byte> to, const std::byte* from
   memory_.copy_out(to.data(), number(from), to.size());
 }
 
+void EmulatedDevice::copy(std::byte* to, const std::byte* from, size_t bytes) {
+  std::vector<std::byte> between(bytes);
+  memory_.copy_out(between.data(), number(from), bytes);
+  memory_.copy_in(number(to), between.data(), bytes);
+}
+
 void EmulatedDevice::fill(std::byte* to, std::byte value, size_t bytes) { memory_.fill(number(to), value, bytes); }
 
 std::optional<double> EmulatedDevice::time(const std::function<void()>& work) {

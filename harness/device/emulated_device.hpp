@@ -33,6 +33,7 @@ class EmulatedDevice final : public Device {
 
   void copy_to_device(std::byte* to, std::span<const std::byte> from) override;
   void copy_to_host(std::span<std::byte> to, const std::byte* from) override;
+  void copy(std::byte* to, const std::byte* from, size_t bytes) override;
   void fill(std::byte* to, std::byte value, size_t bytes) override;
   void synchronize() override {}
   std::optional<double> time(const std::function<void()>& work) override;

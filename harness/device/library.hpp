@@ -1,6 +1,8 @@
 // A library that is found at run time, so that nothing of it is needed to build or to start.
 #pragma once
 
+#include <cstdlib>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,5 +43,17 @@ class LibraryCall {
   const char* name_;
   Pointer function_;
 };
+
+// A library's functions, of the file that the environment variable names or else of the first of these that is there:
+// loaded at first use, and kept. Throws DeviceError.
+template <class Functions>
+const Functions& loaded_once(const char* variable, const std::vector<std::string>& files) {
+  static std::map<std::string, std::unique_ptr<Functions>> loaded;  // by the variable's word
+  const char* named = std::getenv(variable);
+  const std::string file = named == nullptr ? "" : named;
+  auto& found = loaded[file];
+  if (!found) found = std::make_unique<Functions>(file.empty() ? files : std::vector{file});
+  return *found;
+}
 
 }  // namespace wkv

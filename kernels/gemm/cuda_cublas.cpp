@@ -3,10 +3,6 @@
 // MiB, what NVIDIA advises for Hopper, counts as extra memory. Limit: the rate of the matrix units, for f32 of FMA
 // (TF32 stays off); at few tokens the bandwidth of the weights. Supports every shape, on a GPU with cuBLAS 12 or 13
 // beside it; the emulated device runs PTX, not libraries.
-#include <cstdlib>
-#include <map>
-#include <memory>
-
 #include "harness/device/library.hpp"
 #include "harness/variant.hpp"
 #include "kernels/gemm/gemm.hpp"
@@ -43,18 +39,8 @@ struct Cublas {
       gemm{library, "cublasGemmEx"};
 };
 
-// Loaded at first use, and kept: it is some hundred megabytes. Throws DeviceError.
-const Cublas& cublas() {
-  static std::map<std::string, std::unique_ptr<Cublas>> loaded;  // by the environment's word
-  const char* named = std::getenv("WKV_CUBLAS");
-  const std::string file = named == nullptr ? "" : named;
-  auto& found = loaded[file];
-  if (!found) {
-    found = std::make_unique<Cublas>(file.empty() ? std::vector<std::string>{"libcublas.so.13", "libcublas.so.12"}
-                                                  : std::vector{file});
-  }
-  return *found;
-}
+// Some hundred megabytes. Throws DeviceError.
+const Cublas& cublas() { return loaded_once<Cublas>("WKV_CUBLAS", {"libcublas.so.13", "libcublas.so.12"}); }
 
 // Of a device: in the context that was current when it was made.
 struct CublasHandle {

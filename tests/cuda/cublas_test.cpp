@@ -2,21 +2,14 @@
 #include <dlfcn.h>
 
 #include <catch2/catch.hpp>
-#include <cstdlib>
 
 #include "harness/device/cuda_device.hpp"
 #include "harness/verify.hpp"
 #include "tests/cuda/counts.hpp"
+#include "tests/cuda/environment.hpp"
 
 namespace wkv {
 namespace {
-
-// An environment variable, while the object lives.
-struct Environment {
-  Environment(const char* its_name, const char* value) : name(its_name) { setenv(name, value, 1); }
-  ~Environment() { unsetenv(name); }
-  const char* name;
-};
 
 // With room for cuBLAS's workspace.
 struct Gpu {

@@ -100,6 +100,12 @@ TEST_CASE("device: kernels get their arguments, memory and results come and go")
     CHECK(other.size() == 8);
     CHECK(download<char>(*device, other) == std::vector<char>(8, 7));
   }
+  SECTION("copies within the device") {
+    const DeviceMemory from = upload(*device, std::vector<int>{1, 2, 3, 4}, "from");
+    const DeviceMemory to = upload(*device, std::vector<int>{5, 6, 7, 8}, "to");
+    device->copy(to.address() + sizeof(int), from.address(), 2 * sizeof(int));
+    CHECK(download<int>(*device, to) == std::vector<int>{5, 1, 2, 8});
+  }
   SECTION("attributes") {
     const KernelAttributes attributes = device->attributes(reverse);
     CHECK(attributes.registers > 0);

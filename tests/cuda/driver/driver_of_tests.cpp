@@ -164,6 +164,14 @@ CUresult cuMemcpyDtoH(void* to, CUdeviceptr from, size_t bytes) {
   return in_memory([&] { memory.copy_out(to, from, bytes); });
 }
 
+CUresult cuMemcpyDtoD(CUdeviceptr to, CUdeviceptr from, size_t bytes) {
+  std::vector<std::byte> between(bytes);
+  return in_memory([&] {
+    memory.copy_out(between.data(), from, bytes);
+    memory.copy_in(to, between.data(), bytes);
+  });
+}
+
 CUresult cuMemsetD8(CUdeviceptr to, unsigned char value, size_t bytes) {
   clock_milliseconds += 10;
   return in_memory([&] { memory.fill(to, std::byte{value}, bytes); });
