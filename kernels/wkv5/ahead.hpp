@@ -27,11 +27,4 @@ struct Ahead {
   }
 };
 
-// How often to ask at each of the register tiles that a state is cut into, so that a chunk's rows are all asked for by
-// the last one: for N = 64 in fp32; a larger N has tiles to spare.
-constexpr int asks_per_tile(int64_t chunk_tokens, int64_t tile_elements) {
-  constexpr int64_t kN = 64, kLines = kN * 4 / 64;
-  return static_cast<int>((chunk_tokens * kLines * tile_elements + kN * kN - 1) / (kN * kN));
-}
-
 }  // namespace wkv::kernels

@@ -190,7 +190,7 @@ struct Bf16Dot {
       const int64_t c = i % kChannels;
       const float *keep = (is_whole ? head.keep : head.last_keep) + c,
                   *gain = (is_whole ? head.gain : head.last_gain) + c;
-      for (int n = 0; n < asks_per_tile(kTokens, kRows * kPanel); ++n) ahead.ask();
+      ahead.ask();
       Tile<Dot> tile;
       for (int m = 0; m < kRows; ++m) {
         const Vec kept = broadcast(keep[m]), gained = broadcast(gain[m]);

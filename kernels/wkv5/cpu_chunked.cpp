@@ -125,7 +125,7 @@ struct Chunked {
       const float* keep = (kLast ? head.last_keep : head.keep) + c;
       const float* gain = (kLast ? head.last_gain : head.gain) + c;
       const float* k = chunk.blocks[i / kChannels].k[0] + c;
-      for (int n = 0; n < asks_per_tile(kTokens, kKeyRows * kPanel); ++n) ahead.ask();
+      ahead.ask();
       Tile<kKeyRows> tile;
       for (int m = 0; m < kKeyRows; ++m) {
         const Vec kept = broadcast(keep[m]), gained = broadcast(gain[m]);
