@@ -103,7 +103,7 @@ class CommandLine {
     options_.threads = {cpu_count()};
     options_.inputs = "realistic";
     options_.repetitions = 5;
-    options_.cell_seconds = 60;
+    options_.cell_seconds = 30;
     options_.run_seconds = 1e9;
     options_.memory_bytes = available_memory() / 10 * 8;
   }
@@ -202,7 +202,7 @@ void CommandLine::add_how(CLI::App& app) {
       [&](auto& option, auto& text) { options_.seed = parse_seed(option, text); });
   add(app, "--repetitions", "NUMBER", "timings of a cell; 3 where more would not fit --cell-seconds (5)",
       [&](auto& option, auto& text) { options_.repetitions = static_cast<int>(parse_integer(option, text, 1, 1000)); });
-  add(app, "--cell-seconds", "SECONDS", "a cell that is predicted to take longer is skipped (60)",
+  add(app, "--cell-seconds", "SECONDS", "a cell that is predicted to take longer is skipped (30)",
       [&](auto& option, auto& text) { options_.cell_seconds = parse_seconds(option, text); });
   add(app, "--run-seconds", "SECONDS", "cells that would not end by then are skipped (no limit)",
       [&](auto& option, auto& text) { options_.run_seconds = parse_seconds(option, text); });

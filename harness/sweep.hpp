@@ -26,7 +26,7 @@ struct SweepSettings {
   std::map<int, Ceilings> ceilings{};  // by number of threads; without them results have no floor
   int repetitions = 5;
   double repetition_seconds = 0.05;       // at least
-  double cell_seconds = 60;               // a cell that is predicted to take longer is skipped
+  double cell_seconds = 30;               // a cell that is predicted to take longer is skipped
   double run_seconds = 1e9;               // so is one that would probably not have ended this long after the start
   size_t memory_bytes = size_t{1} << 40;  // likewise for what its inputs and scratch memory need
   bool verify_only = false;
