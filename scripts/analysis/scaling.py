@@ -5,6 +5,8 @@ import numpy as np
 from . import style
 from .statistics import crossover, fit_power_law
 
+MOST_CURVES = 10  # more cannot be told apart
+
 
 def short(variant, device):
     """cpu_serial in a figure that has only that device: serial."""
@@ -28,10 +30,25 @@ def draw_curve(axes, cells, look, label, scale):
     axes.plot(T, y, label=label, zorder=3, **look.plot())
 
 
-def _floors(axes, group, looks, scale):
+def shown_curves(group):
+    """The group's curves; of too many, each operator's strongest: the fastest at the longest T that any of it reached.
+
+    What gets far further than the others counts as the strongest even where another one is faster at small T."""
+    curves = group.curves()
+    if len(curves) <= MOST_CURVES:
+        return curves
+    strongest = {}
+    for (op, variant), cells in curves.items():
+        rank = (-cells[-1].T, cells[-1].median_ns)
+        if op not in strongest or rank < strongest[op][0]:
+            strongest[op] = (rank, variant)
+    return {(op, variant): curves[op, variant] for op, (_, variant) in strongest.items()}
+
+
+def _floors(axes, curves, looks, scale):
     """The least time on this machine, thin: one line for each operator and type of products, where all points have it."""
     lines = {}
-    for (op, _), cells in group.curves().items():
+    for (op, _), cells in curves.items():
         for cell in cells:
             if np.isfinite(cell.floor_ns):
                 lines.setdefault((op, cell.products), {})[cell.T] = cell.floor_ns * scale(cell)
@@ -43,13 +60,13 @@ def _floors(axes, group, looks, scale):
 
 
 def crossovers(group):
-    """[(op, the cells' variants at the crossing, Crossover)] of each other operator over attention."""
+    """[(op, the cells' variants at the crossing, Crossover)] of each other operator that mixes tokens over attention."""
     found = []
     if "attention" not in group.ops():
         return found
     attention = group.best("attention")
     for op in group.ops():
-        if op == "attention":
+        if op in ("attention", "gemm"):
             continue
         best = group.best(op)
         crossing = crossover({T: cell.median_ns for T, cell in best.items()},
@@ -76,7 +93,7 @@ def _mark_crossovers(axes, group, scale_at):
 
 def _figure(group, looks, machine, width, *, scale, unit, ylabel, xlabel, with_exponents, crossing_scale=None):
     figure, axes = style.new_figure(width)
-    curves = group.curves()
+    curves = shown_curves(group)
     style.log_axis(axes.yaxis, unit)
     style.length_axis(axes, [cell.T for cells in curves.values() for cell in cells], xlabel)
     axes.set_ylabel(ylabel)
@@ -86,7 +103,7 @@ def _figure(group, looks, machine, width, *, scale, unit, ylabel, xlabel, with_e
         label = f"{op} {short(variant, group.setting['device'])}"
         fit = fit_power_law([(cell.T, cell.times_ns) for cell in cells]) if with_exponents else None
         draw_curve(axes, cells, looks.of(op, variant), f"{label}:  {exponent_text(fit)}" if fit else label, scale)
-    _floors(axes, group, looks, scale)
+    _floors(axes, curves, looks, scale)
     if crossing_scale is not None:
         _mark_crossovers(axes, group, crossing_scale)
     style.set_title(axes, group.describe(), machine, width)

@@ -80,7 +80,8 @@ class Looks:
         for op in ops:
             row = ORDER.index(op) if op in ORDER else len(ORDER) + [o for o in ops if o not in ORDER].index(op)
             colors = PALETTES[row % len(PALETTES)]
-            for i, variant in enumerate(sorted({v for o, v in pairs if o == op})):
+            others = 3 * (row // len(PALETTES))  # looks that operators with the same colors and lines begin with
+            for i, variant in enumerate(sorted({v for o, v in pairs if o == op}), start=others):
                 self._looks[op, variant] = Look(color=colors[i % len(colors)], marker=MARKERS[i % len(MARKERS)],
                                                 line=LINES[row % len(LINES)], filled=row % 2 == 0)
 
