@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 import synthetic_results as synthetic  # noqa: E402
 from analysis import errors, models, results, statistics, style, tables  # noqa: E402
 from analysis.groups import groups_of  # noqa: E402
-from analysis.scaling import crossovers, shown_curves  # noqa: E402
+from analysis.scaling import crossovers  # noqa: E402
 
 
 class InFolder(unittest.TestCase):
@@ -239,9 +239,9 @@ class Tables(InFolder):
         rivals = [synthetic.entry(op, f"cpu_{i}", T, 1000.0 * T * (1 + i)) for op in ("aft", "wkv4") for i in range(3)
                   for T in (1, 2, 4 + 4 * (i == 2))]
         few = groups_of(results.load(self.write(synthetic.document(rivals))))[0]
-        self.assertEqual(shown_curves(few), few.curves())
+        self.assertEqual(few.shown_curves(), few.curves())
         many = groups_of(results.load(self.write(synthetic.document(synthetic.sweep() + rivals))))[0]
-        self.assertEqual(set(shown_curves(many)), {("wkv5", "cpu_chunked"), ("attention", "cpu_tiled"), ("aft", "cpu_2"),
+        self.assertEqual(set(many.shown_curves()), {("wkv5", "cpu_chunked"), ("attention", "cpu_tiled"), ("aft", "cpu_2"),
                                                    ("wkv4", "cpu_2")})
 
     def test_gemm_overtakes_nothing(self):

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 DESCRIPTIVE = ("device", "dtype", "B", "H", "N", "run_threads", "inputs")
+MOST_CURVES = 10  # of a figure; more cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,20 @@ class Group:
             if cell.timed:
                 curves.setdefault((cell.series.op, cell.series.variant), []).append(cell)
         return curves
+
+    def shown_curves(self):
+        """Those of a figure: all, or of too many each operator's strongest, the fastest where T is longest.
+
+        What reaches a longer T than the others is stronger, even where another one is faster at small T."""
+        curves = self.curves()
+        if len(curves) <= MOST_CURVES:
+            return curves
+        strongest = {}
+        for (op, variant), cells in curves.items():
+            rank = (-cells[-1].T, cells[-1].median_ns)
+            if op not in strongest or rank < strongest[op][0]:
+                strongest[op] = (rank, variant)
+        return {(op, variant): curves[op, variant] for op, (_, variant) in strongest.items()}
 
     def best(self, op):
         """{T: the fastest cell of the operator}."""

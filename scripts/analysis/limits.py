@@ -10,7 +10,7 @@ from .scaling import short
 def memory_figure(group, looks, machine, width):
     """What an operator's tensors take (sequences, state or cache), thick, and each variant's scratch memory."""
     figure, axes = style.new_figure(width)
-    curves = group.curves()
+    curves = group.shown_curves()
     for op in group.ops():
         tensors = {cell.T: cell.set_bytes for (name, _), cells in curves.items() if name == op for cell in cells}
         look = looks.of_op(op)
@@ -74,7 +74,7 @@ def roofline_figure(group, looks, machine, width, ceilings):
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x:g}" if x >= 1 else f"1/{1 / x:g}"))
     intensities = []
-    for (op, variant), cells in sorted(group.curves().items()):
+    for (op, variant), cells in sorted(group.shown_curves().items()):
         intensity = [cell.flops / cell.bytes for cell in cells]
         reached = [cell.flops / cell.median_ns * 1e9 for cell in cells]
         intensities += intensity

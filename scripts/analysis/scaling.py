@@ -5,8 +5,6 @@ import numpy as np
 from . import style
 from .statistics import crossover, fit_power_law
 
-MOST_CURVES = 10  # more cannot be told apart
-
 
 def short(variant, device):
     """cpu_serial in a figure that has only that device: serial."""
@@ -28,21 +26,6 @@ def draw_curve(axes, cells, look, label, scale):
     axes.errorbar(T, y, yerr=[y - low, high - y], fmt="none", ecolor=look.color, elinewidth=0.8, capsize=1.4,
                   capthick=0.6, zorder=2)
     axes.plot(T, y, label=label, zorder=3, **look.plot())
-
-
-def shown_curves(group):
-    """The group's curves; of too many, each operator's strongest: the fastest at the longest T that any of it reached.
-
-    What gets far further than the others counts as the strongest even where another one is faster at small T."""
-    curves = group.curves()
-    if len(curves) <= MOST_CURVES:
-        return curves
-    strongest = {}
-    for (op, variant), cells in curves.items():
-        rank = (-cells[-1].T, cells[-1].median_ns)
-        if op not in strongest or rank < strongest[op][0]:
-            strongest[op] = (rank, variant)
-    return {(op, variant): curves[op, variant] for op, (_, variant) in strongest.items()}
 
 
 def _floors(axes, curves, looks, scale):
@@ -93,7 +76,7 @@ def _mark_crossovers(axes, group, scale_at):
 
 def _figure(group, looks, machine, width, *, scale, unit, ylabel, xlabel, with_exponents, crossing_scale=None):
     figure, axes = style.new_figure(width)
-    curves = shown_curves(group)
+    curves = group.shown_curves()
     style.log_axis(axes.yaxis, unit)
     style.length_axis(axes, [cell.T for cells in curves.values() for cell in cells], xlabel)
     axes.set_ylabel(ylabel)
