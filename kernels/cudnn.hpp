@@ -89,29 +89,11 @@ struct Functions {
 inline const Functions& functions() { return loaded_once<Functions>("WKV_CUDNN", {"libcudnn.so.9"}); }
 
 inline std::optional<std::string> unsupported_on(const Problem&, const DeviceProperties& device) {
-  if (device.emulated) return "needs a GPU and cuDNN";
-  try {
-    functions();
-    return std::nullopt;
-  } catch (const DeviceError& error) {
-    return error.what();
-  }
+  return library_unsupported_on(device, "cuDNN", functions);
 }
 
-// A handle or descriptor, which goes with the object.
 template <class Pointer>
-class Owned {
- public:
-  Owned(const Call<Pointer*>& create, const Call<Pointer>& destroy) : destroy_(destroy) { create(&pointer_); }
-  ~Owned() { destroy_.result(pointer_); }
-  Owned(const Owned&) = delete;
-  Owned& operator=(const Owned&) = delete;
-  operator Pointer() const { return pointer_; }
-
- private:
-  const Call<Pointer>& destroy_;
-  Pointer pointer_ = nullptr;
-};
+using Owned = LibraryObject<Pointer, Call<Pointer*>, Call<Pointer>>;
 
 // Of a device: in the context that was current when it was made.
 struct Session {

@@ -234,7 +234,6 @@ class Tables(InFolder):
         self.assertEqual((op, challenger, incumbent), ("wkv5", "cpu_chunked", "cpu_tiled"))
         self.assertTrue(64 < crossing.T < 128)
 
-
     def test_of_many_curves_each_operators_strongest_is_shown(self):
         rivals = [synthetic.entry(op, f"cpu_{i}", T, 1000.0 * T * (1 + i)) for op in ("aft", "wkv4") for i in range(3)
                   for T in (1, 2, 4 + 4 * (i == 2))]

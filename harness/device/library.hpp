@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "harness/device/device.hpp"
 
 namespace wkv {
 
@@ -44,6 +47,21 @@ class LibraryCall {
   Pointer function_;
 };
 
+// A handle or descriptor of a library's, made and destroyed by two of its calls.
+template <class Pointer, class Create, class Destroy>
+class LibraryObject {
+ public:
+  LibraryObject(const Create& create, const Destroy& destroy) : destroy_(destroy) { create(&pointer_); }
+  ~LibraryObject() { destroy_.result(pointer_); }
+  LibraryObject(const LibraryObject&) = delete;
+  LibraryObject& operator=(const LibraryObject&) = delete;
+  operator Pointer() const { return pointer_; }
+
+ private:
+  const Destroy& destroy_;
+  Pointer pointer_ = nullptr;
+};
+
 // A library's functions, of the file that the environment variable names or else of the first of these that is there:
 // loaded at first use, and kept. Throws DeviceError.
 template <class Functions>
@@ -54,6 +72,18 @@ const Functions& loaded_once(const char* variable, const std::vector<std::string
   auto& found = loaded[file];
   if (!found) found = std::make_unique<Functions>(file.empty() ? files : std::vector{file});
   return *found;
+}
+
+// Why a variant by a library cannot run on a device; load is what loads the library.
+template <class Load>
+std::optional<std::string> library_unsupported_on(const DeviceProperties& device, const std::string& what, Load load) {
+  if (device.emulated) return "needs a GPU and " + what;
+  try {
+    load();
+    return std::nullopt;
+  } catch (const DeviceError& error) {
+    return error.what();
+  }
 }
 
 }  // namespace wkv

@@ -44,23 +44,12 @@ const Cublas& cublas() { return loaded_once<Cublas>("WKV_CUBLAS", {"libcublas.so
 
 // Of a device: in the context that was current when it was made.
 struct CublasHandle {
-  CublasHandle() { library.create(&handle); }
-  ~CublasHandle() { library.destroy.result(handle); }
-  CublasHandle(const CublasHandle&) = delete;
-  CublasHandle& operator=(const CublasHandle&) = delete;
-
   const Cublas& library = cublas();
-  Handle handle = nullptr;
+  LibraryObject<Handle, Call<Handle*>, Call<Handle>> handle{library.create, library.destroy};
 };
 
 std::optional<std::string> unsupported_on(const Problem&, const DeviceProperties& device) {
-  if (device.emulated) return "needs a GPU and cuBLAS";
-  try {
-    cublas();
-    return std::nullopt;
-  } catch (const DeviceError& error) {
-    return error.what();
-  }
+  return library_unsupported_on(device, "cuBLAS", cublas);
 }
 
 // cuBLAS counts by columns: what lies there as (tokens, C) is to it the transposed matrix, C x tokens. So it makes

@@ -31,12 +31,9 @@ class Group:
         curves = self.curves()
         if len(curves) <= MOST_CURVES:
             return curves
-        strongest = {}
-        for (op, variant), cells in curves.items():
-            rank = (-cells[-1].T, cells[-1].median_ns)
-            if op not in strongest or rank < strongest[op][0]:
-                strongest[op] = (rank, variant)
-        return {(op, variant): curves[op, variant] for op, (_, variant) in strongest.items()}
+        weakest_first = sorted(curves, key=lambda key: (curves[key][-1].T, -curves[key][-1].median_ns))
+        strongest = dict(weakest_first)  # {operator: its last variant}
+        return {(op, variant): cells for (op, variant), cells in curves.items() if strongest[op] == variant}
 
     def best(self, op):
         """{T: the fastest cell of the operator}."""
