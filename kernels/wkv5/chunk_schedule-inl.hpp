@@ -121,11 +121,21 @@ class ChunkSchedule {
             .rows_left = tokens_of(chunk)};
   }
 
+  // A chunk that was prepared, perhaps by another thread.
+  Ahead prepared(int64_t slot_index, int64_t chunk) const {
+    const std::byte* memory = chunk_of(slot_index, chunk);
+    const auto quarter = static_cast<int64_t>(Kernel::chunk_bytes(p_.N) / 4);
+    return {.rows = {memory, memory + quarter, memory + 2 * quarter, memory + 3 * quarter},
+            .row_bytes = quarter,
+            .rows_left = 1};
+  }
+
   // Panels [first, last) of a state through one chunk.
   void apply(int64_t head, int64_t chunk, const Head* blocks, std::byte* memory, float* state, int64_t first,
              int64_t last, bool with_outputs, Ahead ahead = {}) const {
     const int tokens = tokens_of(chunk);
     Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(head, chunk);
+    ahead = ahead.in((last - first) * padded(p_.N) / Kernel::kKeyRows);
     for (int64_t panel = first; panel < last; ++panel) {
       float* columns = state + panel * padded(p_.N) * kPanel;
       if (with_outputs) Kernel::outputs(p_.N, memory, tokens, panel * kPanel, columns, y, stride());
@@ -210,7 +220,8 @@ class ChunkSchedule {
           const int64_t chunk = chunk_at(stream, index);
           if (chunk >= plan_.chunks) return;
           apply(stream % plan_.heads, chunk, head_of(stream), chunk_of(stream, index), state_of(stream),
-                panels() * part / plan_.parts, panels() * (part + 1) / plan_.parts, with_outputs);
+                panels() * part / plan_.parts, panels() * (part + 1) / plan_.parts, with_outputs,
+                index + 1 < chunks ? prepared(stream, index + 1) : Ahead());
         }
       });
     }

@@ -91,6 +91,7 @@ struct Tile {
 template <class Dot>
 struct Bf16Dot {
   static constexpr int kTokens = 16;
+  static constexpr int kKeyRows = kRows;
   using Head = HeadBlock<kTokens>;
 
   // A chunk's factors: as they are made, in fp32, and as they are multiplied.

@@ -23,7 +23,6 @@ namespace {
 // through the tile, and six rows by two vectors are more than the FMA units have in flight. Of the state they are key
 // channels: a tile sees a few tokens only, and the next one overlaps.
 constexpr int kTokenRows = kManyRegisters ? 12 : 6;
-constexpr int kKeyRows = kManyRegisters ? 8 : 4;
 
 template <int kRows>
 struct Tile {
@@ -56,6 +55,7 @@ HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
 
 struct Chunked {
   static constexpr int kTokens = 12;
+  static constexpr int kKeyRows = kManyRegisters ? 8 : 4;
   using Head = HeadBlock<kTokens>;
 
   static size_t chunk_bytes(int64_t N) { return Chunk<kTokens>::bytes(N); }

@@ -164,7 +164,8 @@ void run_columns(const Problem& p, const Wkv5Tensors& tensors, int64_t head, int
     return Ahead{.rows = {row(r), row(k), row(v), row(y)},
                  .row_bytes = N * static_cast<int64_t>(sizeof(Element)),
                  .stride_bytes = stride * static_cast<int64_t>(sizeof(Element)),
-                 .rows_left = std::clamp<int64_t>(T - t, 0, 2)};
+                 .rows_left = std::clamp<int64_t>(T - t, 0, 2)}
+        .in((last - first + kPairVecs * kLanes - 1) / (kPairVecs * kLanes) * (N / 8));
   };
   int64_t t = 0;
   for (; t + 2 <= T; t += 2, from = to) {
