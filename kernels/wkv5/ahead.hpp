@@ -19,10 +19,11 @@ struct Ahead {
 
   static constexpr int64_t kLine = 64;
 
-  // All of it in this many calls of ask.
+  // All of it in this many calls of ask, or in one.
   Ahead in(int64_t asks) const {
     Ahead spread = *this;
-    spread.lines_per_ask = (rows_left * ((row_bytes + kLine - 1) / kLine) + asks - 1) / asks;
+    const int64_t lines = rows_left * ((row_bytes + kLine - 1) / kLine);
+    spread.lines_per_ask = asks > 1 ? (lines + asks - 1) / asks : lines;
     return spread;
   }
 

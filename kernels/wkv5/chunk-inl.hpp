@@ -103,16 +103,25 @@ struct Chunk {
   ChunkBlock<kTokens>* blocks;
 };
 
-// One row of a tensor, or zeros in place of none, as fp32 in blocks: row[block][c] = from[64 block + c].
+// Columns of y, v and the state: [first, last), whole panels.
+struct Columns {
+  int64_t first, last;
+  int64_t count() const { return last - first; }
+};
+
+// Columns of one row of a tensor, or zeros in place of none, as fp32 in blocks: row[block][c] = from[64 block + c].
 template <int kTokens, class Element>
-HWY_INLINE void copy_row(int64_t N, const Element* from, float* row) {
+HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float* row) {
   constexpr int64_t kBlockFloats = sizeof(ChunkBlock<kTokens>) / sizeof(float);
-  for (int64_t first = 0; first < padded(N); first += kChannels, row += kBlockFloats) {
-    const int64_t end = from == nullptr ? 0 : std::min(N - first, kChannels);
-    int64_t c = 0;
-    for (; c + kLanes <= end; c += kLanes) store_vec(load_vec(from + first + c), row + c);
-    for (; c < end; ++c) row[c] = load(from + first + c);
-    for (; c < std::min(padded(N) - first, kChannels); ++c) row[c] = 0;
+  for (int64_t first = columns.first; first < columns.last;) {
+    const int64_t last = std::min(columns.last, first / kChannels * kChannels + kChannels);
+    const int64_t end = from == nullptr ? first : std::clamp(N, first, last);
+    float* to = row + first / kChannels * kBlockFloats + first % kChannels;
+    int64_t i = first;
+    for (; i + kLanes <= end; i += kLanes, to += kLanes) store_vec(load_vec(from + i), to);
+    for (; i < end; ++i) *to++ = load(from + i);
+    std::fill_n(to, last - i, 0.0f);
+    first = last;
   }
 }
 
@@ -184,15 +193,17 @@ HWY_INLINE void score_subs(int64_t N, int later, int earlier, const Chunk<kToken
 }
 
 // The factors of a chunk of which `tokens` tokens exist; r, k and v point at the first's. Rows of tokens that do not
-// exist are zero, in the first sub-chunk or, where there is a second one, in all.
+// exist are zero, in the first sub-chunk or, where there is a second one, in all. Of v only these columns are brought.
 template <int kTokens, class Element>
 HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Element* r, const Element* k,
-                              const Element* v, int64_t stride, int tokens, const Chunk<kTokens>& chunk) {
+                              const Element* v, int64_t stride, int tokens, Columns columns,
+                              const Chunk<kTokens>& chunk) {
+  const Columns all{.first = 0, .last = padded(N)};
   const int rows = tokens > kSub ? kTokens : kSub;
   for (int t = 0; t < rows; ++t) {
-    copy_row<kTokens>(N, t < tokens ? r + t * stride : nullptr, chunk.blocks->r[t]);
-    copy_row<kTokens>(N, t < tokens ? k + t * stride : nullptr, chunk.blocks->k[t]);
-    copy_row<kTokens>(N, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);
+    copy_row<kTokens>(N, all, t < tokens ? r + t * stride : nullptr, chunk.blocks->r[t]);
+    copy_row<kTokens>(N, all, t < tokens ? k + t * stride : nullptr, chunk.blocks->k[t]);
+    copy_row<kTokens>(N, columns, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);
   }
   for (int sub = 0; sub * kSub < tokens; ++sub) {
     const int count = std::min(tokens - sub * kSub, kSub);

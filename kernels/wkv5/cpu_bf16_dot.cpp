@@ -123,9 +123,9 @@ struct Bf16Dot {
 
   template <class Element>
   static void prepare(int64_t N, const Head* heads, const Element* r, const Element* k, const Element* v,
-                      int64_t stride, int tokens, std::byte* bytes) {
+                      int64_t stride, int tokens, Columns columns, std::byte* bytes) {
     const Memory memory(N, bytes);
-    prepare_chunk(N, heads, r, k, v, stride, tokens, memory.made);
+    prepare_chunk(N, heads, r, k, v, stride, tokens, columns, memory.made);
     const auto row = [](uint32_t* pairs, int64_t at) { return reinterpret_cast<uint16_t*>(pairs) + at; };
     for (int t = 0; t < whole_subs(tokens); t += 2) {
       for (int64_t i = 0; i < memory.channels; i += kLanes) {
@@ -134,6 +134,7 @@ struct Bf16Dot {
         Dot::store_rounded(load_vec(block.r[t] + c), row(memory.r, t * memory.channels + i));
         Dot::store_rounded(load_vec(block.r[t + 1] + c), row(memory.r, (t + 1) * memory.channels + i));
         store_pairs(Dot::pairs(load_vec(block.k[t] + c), load_vec(block.k[t + 1] + c)), memory.k + at);
+        if (i < columns.first || i >= columns.last) continue;
         store_pairs(Dot::pairs(load_vec(block.v[t] + c), load_vec(block.v[t + 1] + c)), memory.v + at);
       }
     }

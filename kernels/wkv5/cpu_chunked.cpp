@@ -1,6 +1,6 @@
 // wkv5 cpu_chunked: chunks of twelve tokens as matrix products, y = r' S + A v and S' = w^8 S + k'^T v (chunk-inl.hpp).
-// Parallel over (b, h); with fewer heads than threads over chunks in time for r', k' and A, then over columns of the
-// state, and with still more threads over segments of time (chunk_schedule-inl.hpp).
+// Parallel over (b, h); with fewer heads than threads over columns of the state, and with still more threads over
+// segments of time (chunk_schedule-inl.hpp).
 // Moves r, k, v in and y out once, the state from L1 twice a chunk; tiles of y and of the state stay in registers.
 // Limit: FMA rate, about 4.8 N^2 FLOPs a token and head at N = 64.
 // Supports everything; N that is not a multiple of two vectors is padded.
@@ -62,8 +62,8 @@ struct Chunked {
 
   template <class Element>
   static void prepare(int64_t N, const Head* heads, const Element* r, const Element* k, const Element* v,
-                      int64_t stride, int tokens, std::byte* memory) {
-    prepare_chunk(N, heads, r, k, v, stride, tokens, Chunk<kTokens>(memory));
+                      int64_t stride, int tokens, Columns columns, std::byte* memory) {
+    prepare_chunk(N, heads, r, k, v, stride, tokens, columns, Chunk<kTokens>(memory));
   }
 
   // y = r' S + A v for a panel of columns.
