@@ -41,10 +41,17 @@ void pause() {
 
 }  // namespace
 
+// Tasks [next, end) of a loop, on a cache line of their own.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 struct Executor::State {
+  explicit State(int threads) : shares(static_cast<size_t>(threads)) {}
+
   const std::function<void(int64_t, int)>* body = nullptr;
-  int64_t tasks = 0;
-  std::atomic<int64_t> next_task{0};
+  std::vector<Share> shares;  // of the threads; who is done with its own takes from the others'
   std::atomic<uint64_t> generation{0};
   std::atomic<int> busy_workers{0};
   std::atomic<bool> stopping{false};
@@ -59,13 +66,24 @@ struct Executor::State {
 
   void work(int thread) {
     const FlushDenormals flush;
-    for (int64_t task = next_task.fetch_add(1); task < tasks; task = next_task.fetch_add(1)) {
-      try {
-        (*body)(task, thread);
-      } catch (...) {
-        const std::scoped_lock lock(mutex);
-        if (!error) error = std::current_exception();
+    for (size_t i = 0; i < shares.size(); ++i) {
+      Share& share = shares[(static_cast<size_t>(thread) + i) % shares.size()];
+      for (int64_t task = share.next.fetch_add(1); task < share.end; task = share.next.fetch_add(1)) {
+        try {
+          (*body)(task, thread);
+        } catch (...) {
+          const std::scoped_lock lock(mutex);
+          if (!error) error = std::current_exception();
+        }
       }
+    }
+  }
+
+  void share_out(int64_t tasks) {
+    const auto count = static_cast<int64_t>(shares.size());
+    for (int64_t thread = 0; thread < count; ++thread) {
+      shares[static_cast<size_t>(thread)].next = tasks * thread / count;
+      shares[static_cast<size_t>(thread)].end = tasks * (thread + 1) / count;
     }
   }
 
@@ -87,13 +105,12 @@ struct Executor::State {
   void start_generation() {
     const std::scoped_lock lock(mutex);
     busy_workers = static_cast<int>(workers.size());
-    next_task = 0;
     generation.fetch_add(1);
     wake.notify_all();
   }
 };
 
-Executor::Executor(int threads) : state_(std::make_unique<State>()) {
+Executor::Executor(int threads) : state_(std::make_unique<State>(threads)) {
   for (int thread = 1; thread < threads; ++thread) {
     state_->workers.emplace_back([state = state_.get(), thread] { state->worker_loop(thread); });
   }
@@ -110,8 +127,7 @@ int Executor::threads() const { return static_cast<int>(state_->workers.size()) 
 void Executor::parallel_for(int64_t tasks, const std::function<void(int64_t, int)>& body) {
   State& state = *state_;
   state.body = &body;
-  state.tasks = tasks;
-  state.next_task = 0;
+  state.share_out(tasks);
   if (tasks > 1 && !state.workers.empty()) {
     state.start_generation();
     state.work(0);

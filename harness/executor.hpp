@@ -20,8 +20,10 @@ class Executor {
   int threads() const;
 
   // Runs body(task, thread) for every task in [0, tasks), thread in [0, threads()), and returns when all are done.
-  // Tasks are handed out in order, each to the next free thread. The first exception of a task is rethrown here.
-  // Denormal floats are flushed to zero inside body: a decayed state would otherwise slow down a hundredfold.
+  // Every thread takes a share of neighbouring tasks, in order: the same one in every call, so that it finds in its
+  // caches what it left there. One that is done goes on with what the others have left. The first exception of a task is
+  // rethrown here. Denormal floats are flushed to zero inside body: a decayed state would otherwise slow down a
+  // hundredfold.
   void parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body);
 
   // Scratch memory of at least this many bytes, page-aligned, contents undefined; valid until the next call of

@@ -198,7 +198,7 @@ inline size_t tiles_bytes(const Problem& p, int threads) {
   return sizeof(float) * static_cast<size_t>(TilePlan::floats(p, threads));
 }
 
-// Longest tiles first, so that the last tasks are short.
+// Longest tiles of a part first, so that the last tasks are short.
 template <class Element>
 void run_tiles(const Problem& p, const AftTensors& tensors, Executor& executor) {
   const AftWindow window(p);
@@ -220,8 +220,8 @@ void run_tiles(const Problem& p, const AftTensors& tensors, Executor& executor) 
     }
   });
   executor.parallel_for(plan.tiles * plan.parts, [&](int64_t task, int thread) {
-    const int64_t first = (plan.tiles - 1 - task / plan.parts) * kQueries, queries = std::min(kQueries, p.T - first);
-    const int64_t part = task % plan.parts;
+    const int64_t first = (plan.tiles - 1 - task % plan.tiles) * kQueries, queries = std::min(kQueries, p.T - first);
+    const int64_t part = task / plan.tiles;
     const TileWeights weights(tensors, window, first, queries,
                               memory + plan.groups * packed_floats + thread * kQueries * TileWeights::stride_of(p.T));
     alignas(64) float sums[kQueries * kWidth];
