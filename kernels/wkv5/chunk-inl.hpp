@@ -17,6 +17,7 @@
 
 #include "kernels/element.hpp"
 #include "kernels/simd-inl.hpp"
+#include "kernels/wkv5/ahead.hpp"
 #include "kernels/wkv5/decay.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -103,13 +104,8 @@ struct Chunk {
   ChunkBlock<kTokens>* blocks;
 };
 
-// Columns of y, v and the state: [first, last), whole panels.
-struct Columns {
-  int64_t first, last;
-  int64_t count() const { return last - first; }
-};
-
-// Columns of one row of a tensor, or zeros in place of none, as fp32 in blocks: row[block][c] = from[64 block + c].
+// Columns, whole panels, of one row of a tensor, or zeros in place of none, as fp32 in blocks: row[block][c] = from[64
+// block + c].
 template <int kTokens, class Element>
 HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float* row) {
   constexpr int64_t kBlockFloats = sizeof(ChunkBlock<kTokens>) / sizeof(float);

@@ -156,10 +156,13 @@ class ChunkSchedule {
   void run_stream(const Stream& stream, bool with_outputs) const {
     const int64_t first = stream.segment * plan_.segment_chunks;
     const int64_t last = std::min(first + plan_.segment_chunks, plan_.chunks);
-    for (int64_t chunk = first; chunk < last; ++chunk) run_chunk(stream, chunk, with_outputs);
+    const Columns columns = columns_of(stream);
+    const int64_t asks = columns.count() / kPanel * (padded(p_.N) / Kernel::kKeyRows);
+    Ahead ahead(p_, tensors_, stream.head, columns, kTokens, asks);
+    for (int64_t chunk = first; chunk < last; ++chunk) run_chunk(stream, chunk, with_outputs, ahead);
   }
 
-  void run_chunk(const Stream& stream, int64_t chunk, bool with_outputs) const {
+  void run_chunk(const Stream& stream, int64_t chunk, bool with_outputs, Ahead& ahead) const {
     const auto at = [&](const std::byte* tensor) {
       return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
     };
@@ -169,23 +172,12 @@ class ChunkSchedule {
     std::byte* memory = chunk_of(stream);
     Kernel::template prepare<Element>(p_.N, head_of(stream), at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(),
                                       tokens, columns, memory);
-    Ahead ahead = rows_of(stream.head, chunk + 1).in(columns.count() / kPanel * (padded(p_.N) / Kernel::kKeyRows));
+    ahead.start((chunk + 1) * kTokens);
     float* panel = state_of(stream);
     for (int64_t column = columns.first; column < columns.last; column += kPanel, panel += padded(p_.N) * kPanel) {
       if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, y, stride());
       Kernel::advance(p_.N, head_of(stream), memory, tokens, column, panel, ahead);
     }
-  }
-
-  // The rows that a chunk reads and writes; nothing for one behind the last.
-  Ahead rows_of(int64_t head, int64_t chunk) const {
-    if (chunk >= plan_.chunks) return {};
-    constexpr int64_t kSize = sizeof(Element);
-    const int64_t at = offset(head, chunk) * kSize;
-    return {.rows = {tensors_.r + at, tensors_.k + at, tensors_.v + at, tensors_.y + at},
-            .row_bytes = p_.N * kSize,
-            .stride_bytes = stride() * kSize,
-            .rows_left = tokens_of(chunk)};
   }
 
   // Rows of the state as it lies in memory, one after the other, and the panels that they are spread over.

@@ -159,26 +159,20 @@ void run_columns(const Problem& p, const Wkv5Tensors& tensors, int64_t head, int
     }
   }
   constexpr int64_t kAhead = 4;  // tokens: a pair later than the next, to be there in time
-  const auto rows_ahead = [&](int64_t t) {
-    const auto row = [&](const Element* tensor) { return reinterpret_cast<const std::byte*>(tensor + t * stride); };
-    return Ahead{.rows = {row(r), row(k), row(v), row(y)},
-                 .row_bytes = N * static_cast<int64_t>(sizeof(Element)),
-                 .stride_bytes = stride * static_cast<int64_t>(sizeof(Element)),
-                 .rows_left = std::clamp<int64_t>(T - t, 0, 2)}
-        .in((last - first + kPairVecs * kLanes - 1) / (kPairVecs * kLanes) * (N / 8));
-  };
+  const int64_t asks = (last - first + kPairVecs * kLanes - 1) / (kPairVecs * kLanes) * (N / 8);
+  Ahead ahead(p, tensors, head, {.first = first, .last = last}, 2, asks);
   int64_t t = 0;
   for (; t + 2 <= T; t += 2, from = to) {
     const int64_t a = t * stride, b = a + stride;
-    Ahead ahead = rows_ahead(t + kAhead);
+    ahead.start(t + kAhead);
     const Scores scores = prepare<2, Element>(N, {r + a, r + b}, {k + a, k + b}, {v + a, v + b}, w, u, scratch);
     passes<2, kPairVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a, y + b}, ahead);
   }
   if (t < T) {
     const int64_t a = t * stride;
-    Ahead nothing;
+    ahead.start(T);
     const Scores scores = prepare<1, Element>(N, {r + a}, {k + a}, {v + a}, w, u, scratch);
-    passes<1, kSingleVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a}, nothing);
+    passes<1, kSingleVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a}, ahead);
   }
 }
 
