@@ -92,6 +92,9 @@ struct ChunkBlock {
 };
 
 template <int kTokens>
+inline constexpr int64_t kBlockFloats = sizeof(ChunkBlock<kTokens>) / sizeof(float);
+
+template <int kTokens>
 struct Chunk {
   explicit Chunk(std::byte* memory)
       : scores(reinterpret_cast<float (*)[kTokens]>(memory)),
@@ -108,11 +111,10 @@ struct Chunk {
 // block + c].
 template <int kTokens, class Element>
 HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float* row) {
-  constexpr int64_t kBlockFloats = sizeof(ChunkBlock<kTokens>) / sizeof(float);
   for (int64_t first = columns.first; first < columns.last;) {
     const int64_t last = std::min(columns.last, first / kChannels * kChannels + kChannels);
     const int64_t end = from == nullptr ? first : std::clamp(N, first, last);
-    float* to = row + first / kChannels * kBlockFloats + first % kChannels;
+    float* to = row + first / kChannels * kBlockFloats<kTokens> + first % kChannels;
     int64_t i = first;
     for (; i + kLanes <= end; i += kLanes, to += kLanes) store_vec(load_vec(from + i), to);
     for (; i < end; ++i) *to++ = load(from + i);
@@ -122,10 +124,10 @@ HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float*
 }
 
 // Sub-chunk `sub`, of which `count` tokens exist: makes r' and k' of r and k, relative to the sub-chunk's start and
-// end, and computes A inside it.
-template <int kTokens>
-HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, int sub, int count,
-                            const Chunk<kTokens>& chunk) {
+// end, and computes A inside it. r(p, i) and k(p, i) load channels from i on of its token p.
+template <int kTokens, class LoadR, class LoadK>
+HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, const LoadR& r, const LoadK& k, int sub,
+                            int count, const Chunk<kTokens>& chunk) {
   const int first = sub * kSub;
   Vec s00 = zero(), s10 = zero(), s11 = zero(), s20 = zero(), s21 = zero(), s22 = zero(), s30 = zero(), s31 = zero(),
       s32 = zero(), s33 = zero();
@@ -133,32 +135,33 @@ HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, int sub,
     const HeadBlock<kTokens>& head = heads[i / kChannels];
     ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
     const int64_t c = i % kChannels;
-    float(*r)[kChannels] = block.r + first;
-    float(*k)[kChannels] = block.k + first;
+    float(*r_out)[kChannels] = block.r + first;
+    float(*k_out)[kChannels] = block.k + first;
     const Vec w = load_vec(head.power[1] + c), bonus = load_vec(head.bonus + c);
-    s00 = hn::MulAdd(hn::Mul(load_vec(r[0] + c), bonus), load_vec(k[0] + c), s00);
-    Vec k0 = load_vec(k[0] + c), k1 = load_vec(k[1] + c);
-    const Vec r1 = load_vec(r[1] + c);
+    const Vec r0 = r(0, i), r1 = r(1, i), k1 = k(1, i);
+    Vec k0 = k(0, i);
+    s00 = hn::MulAdd(hn::Mul(r0, bonus), k0, s00);
     s11 = hn::MulAdd(hn::Mul(r1, bonus), k1, s11);
     s10 = hn::MulAdd(r1, k0, s10);
-    store_vec(hn::Mul(r1, w), r[1] + c);
-    const Vec r2 = load_vec(r[2] + c), k2 = load_vec(k[2] + c);
+    store_vec(r0, r_out[0] + c);
+    store_vec(hn::Mul(r1, w), r_out[1] + c);
+    store_vec(hn::Mul(k0, load_vec(head.power[count - 1] + c)), k_out[0] + c);
+    store_vec(count > 1 ? hn::Mul(k1, load_vec(head.power[count - 2] + c)) : k1, k_out[1] + c);
+    const Vec r2 = r(2, i), k2 = k(2, i);
     k0 = hn::Mul(k0, w);
     s22 = hn::MulAdd(hn::Mul(r2, bonus), k2, s22);
     s21 = hn::MulAdd(r2, k1, s21);
     s20 = hn::MulAdd(r2, k0, s20);
-    store_vec(hn::Mul(r2, load_vec(head.power[2] + c)), r[2] + c);
-    const Vec r3 = load_vec(r[3] + c);
+    store_vec(hn::Mul(r2, load_vec(head.power[2] + c)), r_out[2] + c);
+    store_vec(count > 2 ? hn::Mul(k2, load_vec(head.power[count - 3] + c)) : k2, k_out[2] + c);
+    const Vec r3 = r(3, i), k3 = k(3, i);
     k0 = hn::Mul(k0, w);
-    k1 = hn::Mul(k1, w);
-    s33 = hn::MulAdd(hn::Mul(r3, bonus), load_vec(k[3] + c), s33);
+    s33 = hn::MulAdd(hn::Mul(r3, bonus), k3, s33);
     s32 = hn::MulAdd(r3, k2, s32);
-    s31 = hn::MulAdd(r3, k1, s31);
+    s31 = hn::MulAdd(r3, hn::Mul(k1, w), s31);
     s30 = hn::MulAdd(r3, k0, s30);
-    store_vec(hn::Mul(r3, load_vec(head.power[3] + c)), r[3] + c);
-    for (int q = 0; q < count - 1; ++q) {
-      store_vec(hn::Mul(load_vec(k[q] + c), load_vec(head.power[count - 1 - q] + c)), k[q] + c);
-    }
+    store_vec(hn::Mul(r3, load_vec(head.power[3] + c)), r_out[3] + c);
+    store_vec(k3, k_out[3] + c);
   }
   store_sums(s00, zero(), zero(), zero(), chunk.scores[first] + first);
   store_sums(s10, s11, zero(), zero(), chunk.scores[first + 1] + first);
@@ -195,18 +198,29 @@ HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const 
                               const Element* v, int64_t stride, int tokens, Columns columns,
                               const Chunk<kTokens>& chunk) {
   const Columns all{.first = 0, .last = padded(N)};
+  const auto row = [&](const Element* tensor, int t) { return t < tokens ? tensor + t * stride : nullptr; };
   const int rows = tokens > kSub ? kTokens : kSub;
-  for (int t = 0; t < rows; ++t) {
-    copy_row<kTokens>(N, all, t < tokens ? r + t * stride : nullptr, chunk.blocks->r[t]);
-    copy_row<kTokens>(N, all, t < tokens ? k + t * stride : nullptr, chunk.blocks->k[t]);
-    copy_row<kTokens>(N, columns, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);
+  for (int t = 0; t < rows; ++t) copy_row<kTokens>(N, columns, row(v, t), chunk.blocks->v[t]);
+  // Whole sub-chunks of whole panels are taken from where they lie.
+  const int direct = N == padded(N) ? tokens / kSub : 0;
+  for (int t = direct * kSub; t < rows; ++t) {
+    copy_row<kTokens>(N, all, row(r, t), chunk.blocks->r[t]);
+    copy_row<kTokens>(N, all, row(k, t), chunk.blocks->k[t]);
   }
   for (int sub = 0; sub * kSub < tokens; ++sub) {
-    const int count = std::min(tokens - sub * kSub, kSub);
-    if (count == kSub) {
-      prepare_sub(N, heads, sub, kSub, chunk);
+    const int first = sub * kSub, count = std::min(tokens - first, kSub);
+    if (sub < direct) {
+      const auto in = [&](const Element* tensor) {
+        return [=](int p, int64_t i) HWY_ATTR { return load_vec(tensor + (first + p) * stride + i); };
+      };
+      prepare_sub(N, heads, in(r), in(k), sub, kSub, chunk);
     } else {
-      prepare_sub(N, heads, sub, count, chunk);
+      const auto in = [&](const float(*rows)[kChannels]) {
+        return [=](int p, int64_t i) HWY_ATTR {
+          return load_vec(rows[first + p] + i / kChannels * kBlockFloats<kTokens> + i % kChannels);
+        };
+      };
+      prepare_sub(N, heads, in(chunk.blocks->r), in(chunk.blocks->k), sub, count, chunk);
     }
     if (sub == 0) continue;
     for (int earlier = 0; earlier < sub; ++earlier) score_subs(N, sub, earlier, chunk);
