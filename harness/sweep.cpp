@@ -30,6 +30,14 @@ struct Cell {
   int threads;
 };
 
+// What has been probed once, at whatever length.
+struct Probed {
+  const Variant* variant;
+  Problem shape;
+  int threads;
+  bool operator==(const Probed&) const = default;
+};
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -109,6 +117,7 @@ class Sweep {
   void verify_and_time(const Cell& cell, Workload& workload, CellResult& result);
   int affordable_repetitions(double run_seconds, double seconds_spent) const;
   std::optional<std::string> reason_to_skip(const Cell& cell, const CellResult& planned);
+  void probe_if_in_doubt(const Cell& cell);
   std::optional<double> predicted_cell_seconds(const Cell& cell) const;
   std::string no_time_left() const;
   bool is_too_late_for(const Cell& cell, const CellResult& planned) const;
@@ -124,6 +133,7 @@ class Sweep {
   size_t next_ = 0;                               // the first cell whose outcome is open
   std::map<int, std::unique_ptr<Executor>> executors_;
   RunTimes run_times_;
+  std::vector<Probed> probed_;
   std::chrono::steady_clock::time_point start_;
   double host_seconds_per_byte_ = 0;  // what the latest large cell took beside its runs, inputs and checks above all
   std::string device_lost_;           // the reason not to run anything more; empty while there is none
@@ -154,10 +164,10 @@ void Sweep::skip(CellResult planned, std::string reason) {
 std::optional<double> Sweep::predicted_cell_seconds(const Cell& cell) const {
   const auto run = run_times_.predict(*cell.group->op, *cell.variant, cell.group->problem, cell.threads);
   if (!run) return std::nullopt;
-  double seconds = kUntimedRuns * *run;
+  double seconds = kUntimedRuns * run->seconds;
   if (!settings_.verify_only) {
-    const int repetitions = affordable_repetitions(*run, seconds);
-    seconds += repetitions * std::max(*run, settings_.repetition_seconds);
+    const int repetitions = affordable_repetitions(run->seconds, seconds);
+    seconds += repetitions * std::max(run->seconds, settings_.repetition_seconds);
   }
   return seconds;
 }
@@ -181,14 +191,7 @@ std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellRes
   if (seconds_since(start_) > settings_.run_seconds || !device_lost_.empty()) {
     return device_lost_.empty() ? no_time_left() : device_lost_;
   }
-  const bool in_doubt = kUntimedRuns * pessimistic_seconds(op->cost(problem)) > settings_.cell_seconds;
-  if (!predicted_cell_seconds(cell) && in_doubt) {
-    try {
-      const Probe probed = probe(*op, *cell.variant, problem, *executors_.at(cell.threads), settings_.device);
-      run_times_.observe(*op, *cell.variant, probed.problem, cell.threads, probed.seconds);
-    } catch (const std::exception&) {  // verification will say what is wrong with the variant
-    }
-  }
+  probe_if_in_doubt(cell);
   if (is_too_late_for(cell, planned)) return no_time_left();
   const auto seconds = predicted_cell_seconds(cell);
   if (seconds && *seconds > settings_.cell_seconds) {
@@ -196,6 +199,24 @@ std::optional<std::string> Sweep::reason_to_skip(const Cell& cell, const CellRes
                        format_seconds(settings_.cell_seconds));
   }
   return std::nullopt;
+}
+
+// A cell that would be skipped by what is known so far, without knowing how its time grows with the length.
+void Sweep::probe_if_in_doubt(const Cell& cell) {
+  const auto& [op, problem, source, variants] = *cell.group;
+  const auto run = run_times_.predict(*op, *cell.variant, problem, cell.threads);
+  const double expected = predicted_cell_seconds(cell).value_or(kUntimedRuns * pessimistic_seconds(op->cost(problem))),
+               budget = std::min(settings_.cell_seconds, settings_.run_seconds - seconds_since(start_));
+  if (expected <= budget || (run && run->founded)) return;
+  Probed probed{cell.variant, problem, cell.threads};
+  probed.shape.T = 0;
+  if (std::find(probed_.begin(), probed_.end(), probed) != probed_.end()) return;
+  probed_.push_back(probed);
+  try {
+    const auto runs = probe(*op, *cell.variant, problem, *executors_.at(cell.threads), settings_.device, budget / 4);
+    for (const TimedRun& each : runs) run_times_.observe(*cell.variant, each.problem, cell.threads, each.seconds);
+  } catch (const std::exception&) {  // verification will say what is wrong with the variant
+  }
 }
 
 bool Sweep::is_too_late_for(const Cell& cell, const CellResult& planned) const {
@@ -227,7 +248,7 @@ void Sweep::run_group() {
     const Cell& cell = cells_[next_];
     if (const auto& known = known_[next_]) {
       if (known->timed()) {
-        run_times_.observe(*group.op, *cell.variant, group.problem, cell.threads, known->median_ns() * 1e-9);
+        run_times_.observe(*cell.variant, group.problem, cell.threads, known->median_ns() * 1e-9);
       }
       ++next_;
       continue;
@@ -275,7 +296,7 @@ void Sweep::verify_and_time(const Cell& cell, Workload& workload, CellResult& re
   Executor& executor = *executors_.at(cell.threads);
   const auto runner = make_runner(*cell.variant, workload, executor, settings_.device);
   const auto observe = [&](double seconds) {
-    run_times_.observe(*cell.group->op, *cell.variant, cell.group->problem, cell.threads, seconds);
+    run_times_.observe(*cell.variant, cell.group->problem, cell.threads, seconds);
   };
   const auto judge = [&](const Verification& verification, std::string_view when) {
     result.error = verification.error;

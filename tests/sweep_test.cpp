@@ -201,6 +201,18 @@ TEST_CASE("sweep: a long cell that comes first is predicted from a short probe")
   CHECK_THAT(result.reason, Contains(" min "));
 }
 
+TEST_CASE("sweep: what a run takes at any length is not multiplied where a long cell follows a short one") {
+  const Variant variant = planted("prepares_long", [](const TensorAddresses&, const Problem& problem) {
+    std::this_thread::sleep_for(std::chrono::microseconds(20000 + 4 * problem.T));
+  });
+  SweepSettings settings = quick();
+  settings.cell_seconds = 10;  // the second cell takes some 0.4 s, and 20 min in proportion to the first
+  const Recorder recorder = swept({group_of({&variant}, 1), group_of({&variant}, 8192)}, settings);
+  REQUIRE(recorder.results.size() == 2);
+  CHECK(recorder.results[0].status == "timed");
+  CHECK(recorder.results[1].status == "timed");
+}
+
 TEST_CASE("sweep: where not all repetitions fit the budget there are fewer, but three") {
   const Variant variant = slow();
   SweepSettings settings = quick();
@@ -238,20 +250,22 @@ TEST_CASE("sweep: when the time of the run is over nothing more begins") {
   CHECK_THAT(recorder.results[1].reason, Contains("no time left"));
 }
 
-TEST_CASE("sweep: a cell whose outcome is known does not run, and serves to predict the next") {
+TEST_CASE("sweep: cells whose outcomes are known do not run, and serve to predict the next") {
   Variant variant = right();
   Recorder recorder;
-  recorder.earlier.push_back(outcome(variant));
-  for (auto& run : recorder.earlier[0].runs) run["real_time"] = 1e9;
+  for (const int64_t T : {8, 16}) {
+    recorder.earlier.push_back(outcome(variant, quick(), T));
+    for (auto& run : recorder.earlier.back().runs) run["real_time"] = 1e9 * static_cast<double>(T);
+  }
   variant.run = [](const TensorAddresses&, const Problem&, Executor&) { FAIL("ran"); };
   SweepSettings settings = quick();
-  settings.cell_seconds = 20;
-  run_sweep({group_of({&variant}), group_of({&variant}, 8000)}, settings, recorder);
+  settings.cell_seconds = 200;
+  run_sweep({group_of({&variant}), group_of({&variant}, 16), group_of({&variant}, 8000)}, settings, recorder);
   REQUIRE(recorder.results.size() == 1);
   CHECK(recorder.results[0].T == 8000);
   CHECK(recorder.results[0].status == "skipped");
-  CHECK(recorder.last.done == 2);
-  CHECK(recorder.last.total == 2);
+  CHECK(recorder.last.done == 3);
+  CHECK(recorder.last.total == 3);
 }
 
 TEST_CASE("sweep: cells go by group, then variant, then threads") {
