@@ -12,8 +12,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 
-// Sums of a tile that stay in registers, beside the operands.
-inline constexpr int kDotSums = kManyRegisters ? 24 : 12;
+// Sums of a tile that stay in registers, beside a vector of each token and one of a row.
+inline constexpr int kRegisters = kManyRegisters ? 32 : 16, kDotSums = kRegisters * 3 / 4;
 
 // sums[token * kRows + row], for K products each.
 template <int kRows, int kTokens>
@@ -57,7 +57,8 @@ struct GateRows {
 // channel]. x_of(token) is the token's C floats.
 template <int kGates>
 struct GateProducts {
-  static constexpr int kTokensOfTile = kDotSums / kGates;
+  static constexpr int kChannelsOfTile = kDotSums + kDotSums / kGates < kRegisters ? 1 : 2;
+  static constexpr int kTokensOfTile = kDotSums / (kGates * kChannelsOfTile);
 
   const float* weights;  // (kGates * C, C)
   int64_t C;
@@ -66,30 +67,36 @@ struct GateProducts {
 
   template <class TokenAt>
   void run(int64_t first, int64_t last, int64_t tokens, const TokenAt& x_of) const {
-    if (tokens == 1) {  // chains of additions as many as registers allow, from more than one channel
-      constexpr int kChannels = 2;
-      int64_t channel = first;
-      for (; channel + kChannels <= last; channel += kChannels) tile<kChannels, 1>(channel, 0, x_of);
-      for (; channel < last; ++channel) tile<1, 1>(channel, 0, x_of);
+    // One token leaves room for more than one channel: chains of additions as many as registers allow.
+    if (tokens == 1) {
+      by_channels<2>(first, last, [&]<int kChannels>(int64_t channel) { tile<kChannels, 1>(channel, 0, x_of); });
       return;
     }
     // Equal parts rather than whole tiles and a rest.
     const int64_t parts = (tokens + kTokensOfTile - 1) / kTokensOfTile;
-    for (int64_t channel = first; channel < last; ++channel) {
+    by_channels<kChannelsOfTile>(first, last, [&]<int kChannels>(int64_t channel) {
       for (int64_t part = 0; part < parts; ++part) {
         const int64_t from = part * tokens / parts, to = (part + 1) * tokens / parts;
-        tile_of<kTokensOfTile>(to - from, channel, from, x_of);
+        tile_of<kChannels, kTokensOfTile>(to - from, channel, from, x_of);
       }
-    }
+    });
   }
 
  private:
-  template <int kTokens, class TokenAt>
+  // tile<kChannels>(channel) for channels side by side, one by one at the end.
+  template <int kChannels, class Tile>
+  static void by_channels(int64_t first, int64_t last, const Tile& tile) {
+    int64_t channel = first;
+    for (; channel + kChannels <= last; channel += kChannels) tile.template operator()<kChannels>(channel);
+    for (; channel < last; ++channel) tile.template operator()<1>(channel);
+  }
+
+  template <int kChannels, int kTokens, class TokenAt>
   void tile_of(int64_t tokens, int64_t channel, int64_t from, const TokenAt& x_of) const {
     if (tokens == kTokens) {
-      tile<1, kTokens>(channel, from, x_of);
+      tile<kChannels, kTokens>(channel, from, x_of);
     } else if constexpr (kTokens > 1) {
-      tile_of<kTokens - 1>(tokens, channel, from, x_of);
+      tile_of<kChannels, kTokens - 1>(tokens, channel, from, x_of);
     }
   }
 
