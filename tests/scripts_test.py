@@ -294,6 +294,46 @@ class Plot(InFolder):
         self.assertIn([3e-7, 2e-6], drawn)
         self.assertIn([3e-6, 2e-5], [[float(f"{y:.6g}") for y in line] for line in drawn])  # tolerances, by their ratio
 
+    def test_errors_of_many_curves_have_a_panel_for_each_operator(self):
+        entries = [synthetic.entry(op, f"cpu_{i}", T, 0, status="verified", error=1e-7 * T * (1 + i))
+                   for op in ("aft", "gemm", "wkv4", "wkv5") for i in range(3) for T in (1, 64)]
+        loaded = results.load(self.write(synthetic.document(entries)))
+        group, = groups_of(loaded, errors.FIELDS, errors.has_error)
+        for width, columns in (("double", 3), ("single", 2)):
+            figure = errors.error_figure(group, style.Looks({(cell.series.op, cell.series.variant)
+                                                             for cell in loaded.cells}), loaded.machine, width)
+            panels = [axes for axes in figure.axes if axes.axison]
+            self.assertEqual([axes.get_legend().get_title().get_text() for axes in panels],
+                             ["aft", "gemm", "wkv4", "wkv5"])
+            for axes in panels:
+                self.assertEqual([text.get_text() for text in axes.get_legend().get_texts()],
+                                 ["cpu_0", "cpu_1", "cpu_2"])
+                drawn = [list(line.get_ydata()) for line in axes.lines]
+                for i in range(3):
+                    self.assertIn([1e-7 * (1 + i), 1e-7 * 64 * (1 + i)], drawn)
+            rest = figure.axes[4].get_legend()
+            self.assertEqual([text.get_text() for text in rest.get_texts()], ["f32", "tolerance"])
+            self.assertEqual(panels[0].get_subplotspec().get_gridspec().ncols, columns)
+            style.pyplot.close(figure)
+
+    def test_no_label_is_cut_off(self):
+        few = [synthetic.entry("wkv5", "cpu_a", T, 0, status="verified", error=1e-7 * T) for T in (1, 64)]
+        many = [synthetic.entry(op, f"cpu_variant_{i}", T, 0, status="verified", error=1e-7 * T)
+                for op in ("aft", "attention", "gemm", "gru", "lstm", "wkv4", "wkv5") for i in range(4) for T in (1, 64)]
+        for entries in (few, many):
+            loaded = results.load(self.write(synthetic.document(entries)))
+            group, = groups_of(loaded, errors.FIELDS, errors.has_error)
+            looks = style.Looks({(cell.series.op, cell.series.variant) for cell in loaded.cells})
+            for width in style.WIDTHS:
+                with style.pyplot.rc_context(style.RC):
+                    figure = errors.error_figure(group, looks, loaded.machine, width)
+                    figure.canvas.draw()
+                    drawn, page = figure.get_tightbbox(), figure.get_size_inches()
+                    style.pyplot.close(figure)
+                self.assertGreaterEqual(min(drawn.x0, drawn.y0), -0.01, (width, len(entries)))
+                self.assertLessEqual(drawn.x1, page[0] + 0.01, (width, len(entries)))
+                self.assertLessEqual(drawn.y1, page[1] + 0.01, (width, len(entries)))
+
     def test_what_is_wrong_is_said_in_one_line(self):
         untimed = self.write(synthetic.document([synthetic.entry("wkv5", "cpu_a", 1, 0, status="verified")]))
         for arguments in ([self.folder / "none.json"], [untimed], [untimed, "--format", "gif"], [], ["--nonsense"],

@@ -105,14 +105,14 @@ def length_label(T, _=None):
     return f"{T:g}"
 
 
-def length_axis(axes, lengths, label="sequence length T"):
+def length_axis(axes, lengths, label="sequence length T", most_ticks=9):
     """Logarithmic, ticked at powers of two, as many as fit."""
     low, high = min(lengths), max(lengths)
     axes.set_xscale("log", base=2)
     if low < high:
         axes.set_xlim(low / 2**0.4, high * 2**0.4)
     first, last = math.floor(math.log2(low)), math.ceil(math.log2(high))
-    step = max(1, math.ceil((last - first) / 8))
+    step = max(1, math.ceil((last - first) / (most_ticks - 1)))
     axes.xaxis.set_major_locator(ticker.FixedLocator([2.0**e for e in range(first, last + 1, step)]))
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(length_label))
@@ -150,11 +150,14 @@ def new_figure(width):
     return pyplot.subplots(figsize=(inches, inches * (1.2 if width == "single" else 0.52)), layout="constrained")
 
 
+def _title(setting, machine, width):
+    columns = 100 if width == "double" else 44
+    return escaped("\n".join(line for text in (setting, machine) for line in textwrap.wrap(text, columns)))
+
+
 def set_title(axes, setting, machine, width):
     """What was run where, small, above the axes."""
-    columns = 100 if width == "double" else 44
-    lines = [line for text in (setting, machine) for line in textwrap.wrap(text, columns)]
-    axes.set_title(escaped("\n".join(lines)), loc="left", color=GREY)
+    axes.set_title(_title(setting, machine, width), loc="left", color=GREY)
 
 
 def add_legend(axes, width, title=None):
@@ -164,6 +167,36 @@ def add_legend(axes, width, title=None):
         place = {"loc": "upper center", "bbox_to_anchor": (0.45, -0.19), "ncols": 2, "handlelength": 2.2,
                  "columnspacing": 0.8, "fontsize": 6.5}
     axes.legend(title=title, title_fontsize=6.5, alignment="left", borderaxespad=0, **place)
+
+
+def new_panels(width, count):
+    """A figure of panels with the same axes, the panels, and the place after the last one for a legend."""
+    columns = 3 if width == "double" else 2
+    rows = math.ceil((count + 1) / columns)
+    inches = WIDTHS[width]
+    figure, grid = pyplot.subplots(rows, columns, sharex=True, sharey=True, squeeze=False, layout="constrained",
+                                   figsize=(inches, inches / columns * rows * (0.8 if columns > 2 else 1.1)))
+    panels = list(grid.flat)
+    for empty in panels[count:]:
+        empty.set_axis_off()
+    for panel in panels[:count]:
+        panel.tick_params(labelbottom=True)  # there may be no panel below
+    return figure, panels[:count], panels[count]
+
+
+def name_panel(axes, name, width):
+    """Its name and its legend, above a panel."""
+    axes.legend(title=escaped(name), loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, fontsize=6,
+                title_fontsize=7, alignment="left", handlelength=1, handletextpad=0.4, columnspacing=0.8,
+                labelspacing=0.3, ncols=2 if width == "double" else 1)
+
+
+def finish_panels(figure, rest, setting, machine, width, xlabel, ylabel):
+    """What all panels share: title, labels, and the legend of what was drawn in the place that is left."""
+    figure.suptitle(_title(setting, machine, width), x=0.01, ha="left", fontsize=RC["axes.titlesize"], color=GREY)
+    figure.supxlabel(xlabel, fontsize=RC["axes.labelsize"])
+    figure.supylabel(ylabel, fontsize=RC["axes.labelsize"])
+    rest.legend(loc="center left", handlelength=2.8)
 
 
 def save(figure, folder, name, formats):
