@@ -1,5 +1,7 @@
 """Figures over T: time, time per token, decode latency."""
 
+import string
+
 import numpy as np
 
 from . import style
@@ -60,18 +62,27 @@ def crossovers(group):
     return found
 
 
+def crossing_text(crossing):
+    return f"T ≈ {float(f'{crossing.T:.3g}'):g}"
+
+
 def _mark_crossovers(axes, group, scale_at):
+    """One is described beside its mark; of several, each has a letter there and its description in the legend."""
     device = group.setting["device"]
-    for i, (op, challenger, incumbent, crossing) in enumerate(crossovers(group)):
+    found = sorted(crossovers(group), key=lambda entry: entry[-1].T)
+    for letter, (op, challenger, incumbent, crossing) in zip(string.ascii_lowercase, found):
         axes.axvline(crossing.T, color=style.GREY, linewidth=0.6, linestyle=(0, (2, 2)), zorder=1)
         axes.plot([crossing.T], [crossing.time * scale_at(crossing.T)], marker="o", markersize=7, markeredgewidth=1.0,
                   markerfacecolor="none", color="black", linestyle="none", zorder=5)
         right = crossing.T > 0.7 * max(cell.T for cell in group.cells)
-        axes.annotate(f"{op} ({short(challenger, device)}) overtakes\nattention ({short(incumbent, device)}) "
-                      f"at T ≈ {crossing.T:.3g}",
-                      xy=(crossing.T, 0.03 + 0.1 * i), xycoords=("data", "axes fraction"),
+        beside = (f"{op} ({short(challenger, device)}) overtakes\nattention ({short(incumbent, device)}) "
+                  f"at {crossing_text(crossing)}")
+        axes.annotate(beside if len(found) == 1 else letter, xy=(crossing.T, 0.03), xycoords=("data", "axes fraction"),
                       xytext=(-4 if right else 4, 0), textcoords="offset points", ha="right" if right else "left",
                       va="bottom", fontsize=6.5, color="#333333")
+        if len(found) > 1:
+            axes.plot([], [], linestyle="none", marker=rf"$\mathrm{{{letter}}}$", markersize=5, markeredgewidth=0,
+                      color="#333333", label=f"{op} overtakes attention at {crossing_text(crossing)}")
 
 
 def _figure(group, looks, machine, width, *, scale, unit, ylabel, xlabel, with_exponents, crossing_scale=None):

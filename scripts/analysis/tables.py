@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .scaling import crossovers
+from .scaling import crossing_text, crossovers
 from .statistics import fit_power_law
 
 
@@ -66,7 +66,7 @@ def _summary(group):
             f"{_significant(cell.median_ns / cell.floor_ns)}×" if cell.floor_ns > 0 else "–",
             f"{fit.exponent:.3f} ± {max(fit.half_width, 0.001):.3f} (T {fit.first} to {fit.last})" if fit else "–",
             f"{cell.error:.1e}" if math.isfinite(cell.error) else "–", _significant(cell.tolerance_ratio, 2)])
-    notes = [f"{op} ({challenger}) overtakes attention ({incumbent}) at T ≈ {crossing.T:.3g}"
+    notes = [f"{op} ({challenger}) overtakes attention ({incumbent}) at {crossing_text(crossing)}"
              for op, challenger, incumbent, crossing in crossovers(group)]
     return header, rows, notes
 
