@@ -208,7 +208,10 @@ class Session {
                  .cell_seconds = options_.cell_seconds,
                  .seconds = seconds,
                  .memory_bytes = options_.memory_bytes},
-                [&](const ModelCell& cell) {
+                [&](ModelCell cell) {
+                  // Where other machines share the memory its rate changes within seconds.
+                  if (cell.kind != "prefill" && cell.status == "timed") read_rate_ = measure_read_rate(executor_);
+                  cell.read_bytes_per_second = read_rate_;
                   file_.add(cell);
                   fmt::print(stderr, "  {}: {}\n", cell.name(),
                              cell.status == "timed" ? format_seconds(cell.median_ns() * 1e-9) : cell.reason);
@@ -218,7 +221,8 @@ class Session {
   // The share of the machine's limit that a cell reached: the rate of reading memory for single tokens, else its gemm.
   double share_of_limit(const ModelCell& cell) const {
     const double seconds = cell.median_ns() * 1e-9;
-    return cell.kind == "prefill" ? cell.flops / seconds / gemm_.flops_per_second : cell.bytes / seconds / read_rate_;
+    return cell.kind == "prefill" ? cell.flops / seconds / gemm_.flops_per_second
+                                  : cell.bytes / seconds / cell.read_bytes_per_second;
   }
 
   void print_tables() const {
@@ -253,7 +257,7 @@ class Session {
   ModelConfig config_;
   Executor executor_;
   Ceilings ceilings_;
-  double read_rate_;
+  double read_rate_;  // as measured last
   GemmRate gemm_;
   ModelResultsFile file_;
 };

@@ -40,6 +40,7 @@ nlohmann::ordered_json json_of(const ModelCell& cell) {
                               {"state_bytes", cell.state_bytes},
                               {"flops", cell.flops},
                               {"bytes", cell.bytes},
+                              {"read_bytes_per_second", cell.read_bytes_per_second},
                               {"times_ns", cell.times_ns}};
   if (cell.times_ns.empty()) return json;
   const double median = cell.median_ns();

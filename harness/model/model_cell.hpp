@@ -26,6 +26,7 @@ struct ModelCell {
   PartSeconds part_seconds{};      // of a repetition, on average
   size_t weight_bytes = 0, activation_bytes = 0, state_bytes = 0;
   double flops = 0, bytes = 0;  // of a repetition, the least: weights, states and caches read once for tokens at once
+  double read_bytes_per_second = 0;  // of memory on as many threads, measured last: after a cell of single tokens
 
   std::string name() const;  // "rwkv-5.2/prefill/f32/T:1024/threads:2"
   double median_ns() const;  // of a timed cell
