@@ -105,14 +105,6 @@ class Machine {
     if (length == std::string_view::npos) fail("the pickle ends at {}, inside a name", offset_ + pickle_.size());
     return take(length + 1).substr(0, length);
   }
-  int64_t long_integer() {  // two's complement, of any length
-    const std::string_view bytes = take(number<uint8_t>());
-    if (bytes.size() > sizeof(int64_t)) fail("an integer has {} bytes, more than 8", bytes.size());
-    if (bytes.empty()) return 0;
-    uint64_t value = static_cast<int8_t>(bytes.back()) < 0 ? UINT64_MAX : 0;
-    std::memcpy(&value, bytes.data(), bytes.size());
-    return static_cast<int64_t>(value);
-  }
 
   // The stack. What was pushed before the last mark is out of reach.
   void push(PickleId id) {
@@ -124,6 +116,13 @@ class Machine {
     if (result_.values.size() == kMaxValues) fail("the pickle makes more than {} values", kMaxValues);
     result_.values.push_back({offset_ + opcode_at_, content});
     push(static_cast<PickleId>(result_.values.size() - 1));
+  }
+  void push_long() {  // two's complement, of any length
+    const std::string_view bytes = take(number<uint8_t>());
+    if (bytes.size() > sizeof(int64_t)) return push_new(PickleLargeInteger{});
+    uint64_t value = !bytes.empty() && static_cast<int8_t>(bytes.back()) < 0 ? UINT64_MAX : 0;
+    std::memcpy(&value, bytes.data(), bytes.size());
+    push_new(static_cast<int64_t>(value));
   }
   size_t bottom() const { return marks_.empty() ? 0 : marks_.back(); }
   void need(size_t count) const {
@@ -198,7 +197,7 @@ class Machine {
              global.name[module.size()] == '.' && global.name.ends_with(name);
     });
     if (found == globals_.end()) {
-      fail("{} is refused: a checkpoint is made of tensors and plain containers only",
+      fail("{} is refused: a checkpoint is made of tensors and plain containers only; save the state dict alone",
            in_quotes(fmt::format("{}.{}", module, name)));
     }
     push_new(PickleGlobal{found->name});
@@ -236,7 +235,7 @@ class Machine {
       case kBinInt2:
         return push_new(int64_t{number<uint16_t>()});
       case kLong1:
-        return push_new(long_integer());
+        return push_long();
       case kBinFloat:
         return push_new(std::bit_cast<double>(__builtin_bswap64(number<uint64_t>())));
       case kShortBinUnicode:

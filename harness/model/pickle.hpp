@@ -16,6 +16,7 @@ namespace wkv::model {
 using PickleId = uint32_t;
 
 struct PickleNone {};
+struct PickleLargeInteger {};  // of more than 64 bits, such as a seed; its value is dropped
 struct PickleTuple {
   uint32_t begin, count;  // of Pickle::elements
 };
@@ -36,8 +37,8 @@ struct PicklePersistent {  // what the pickler kept elsewhere: a storage
 
 struct PickleValue {
   size_t offset;  // of the opcode that made it, in the file
-  std::variant<PickleNone, bool, int64_t, double, std::string_view, PickleTuple, PickleList, PickleDict, PickleGlobal,
-               PickleCall, PicklePersistent>
+  std::variant<PickleNone, bool, int64_t, PickleLargeInteger, double, std::string_view, PickleTuple, PickleList,
+               PickleDict, PickleGlobal, PickleCall, PicklePersistent>
       content;
 };
 

@@ -47,10 +47,8 @@ class StateDict {
   StateDict(const Pickle& pickle, const Storages& storages) : pickle_(pickle), storages_(storages) {}
 
   std::vector<StoredTensor> tensors() {
-    const auto* dict = pickle_.get_if<PickleDict>(pickle_.root);
-    if (dict == nullptr) throw std::runtime_error("the pickle's outermost value is not a dict of tensors");
     std::vector<StoredTensor> tensors;
-    for (const auto& [key, value] : pickle_.dicts[dict->index]) {
+    for (const auto& [key, value] : pickle_.dicts[dict_of_tensors()]) {
       const auto* call = pickle_.get_if<PickleCall>(value);
       if (call == nullptr) continue;
       tensor_ = {};
@@ -61,12 +59,38 @@ class StateDict {
       if (!names_.insert(*name).second) fail("the name is there twice");
       tensors.push_back(read(*call));
     }
-    if (tensors.empty())
-      throw std::runtime_error("the pickle's dict has no tensors; those of dicts in it do not count");
     return tensors;
   }
 
  private:
+  // The outermost one, or else the only one in it that has tensors, as in a checkpoint of training.
+  uint32_t dict_of_tensors() const {
+    const auto* outermost = pickle_.get_if<PickleDict>(pickle_.root);
+    if (outermost == nullptr) throw std::runtime_error("the pickle's outermost value is not a dict of tensors");
+    std::vector<bool> has_tensors;
+    for (const auto& items : pickle_.dicts) {
+      has_tensors.push_back(std::any_of(items.begin(), items.end(), [&](const auto& item) {
+        return pickle_.get_if<PickleCall>(item.second) != nullptr;
+      }));
+    }
+    if (has_tensors[outermost->index]) return outermost->index;
+    std::vector<std::pair<PickleId, uint32_t>> found;
+    for (const auto& [key, value] : pickle_.dicts[outermost->index]) {
+      const auto* dict = pickle_.get_if<PickleDict>(value);
+      if (dict != nullptr && has_tensors[dict->index]) found.emplace_back(key, dict->index);
+    }
+    if (found.empty()) throw std::runtime_error("the pickle's dict has no tensors, nor has a dict in it");
+    if (found.size() > 1) {
+      throw std::runtime_error(fmt::format("the pickle's dicts {} and {} both have tensors; save one of them alone",
+                                           shown(found[0].first), shown(found[1].first)));
+    }
+    return found.front().second;
+  }
+  std::string shown(PickleId key) const {
+    const auto* name = pickle_.get_if<std::string_view>(key);
+    return name != nullptr ? in_quotes(*name) : fmt::format("pickled at {}", pickle_.values[key].offset);
+  }
+
   template <class... Arguments>
   [[noreturn]] void fail(fmt::format_string<Arguments...> format, Arguments&&... arguments) const {
     throw std::runtime_error(fmt::format("tensor {}, pickled at {}: {}", in_quotes(tensor_), pickle_.values[at_].offset,

@@ -12,9 +12,10 @@
 
 namespace wkv::model {
 
-// The tensors of the dict, in the order of their data; other values in it are left out. Their bytes point into the
-// file. Refused are tensors that are not contiguous or overlap (of tied weights too, which no RWKV model has).
-// Throws std::runtime_error saying what is wrong where, without the file's name.
+// The tensors of the dict, in the order of their data; other values in it are left out. Where it has none, those of the
+// only dict in it that has some ({"model": ..., "epoch": 3}). Their bytes point into the file. Refused are tensors that
+// are not contiguous or overlap (of tied weights too, which no RWKV model has). Throws std::runtime_error saying what
+// is wrong where, without the file's name.
 std::vector<StoredTensor> read_pth(std::span<const std::byte> file);
 
 using Storages = std::map<std::string_view, std::span<const std::byte>>;  // by key

@@ -62,16 +62,20 @@ TEST_CASE("checkpoint: other files are refused with what they are") {
   const std::string neither = "it is neither a .safetensors file nor a zip file of torch.save (.pth)";
   REQUIRE(refusal("ggml") == neither);
   REQUIRE(refusal("PK") == neither);
-  REQUIRE(refusal("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.") ==
-          "it is in PyTorch's old format, which a PyTorch of 1.6 or later converts: "
-          "torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)");
+  REQUIRE(refusal("\x80\x02}.") == neither);
+  for (const auto& start : {"\x80\x02"s, "\x80\x04\x95\x0d\0\0\0\0\0\0\0"s}) {  // of protocol 2 and 4
+    REQUIRE(refusal(start + "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.") ==
+            "it is in PyTorch's old format, which a PyTorch of 1.6 or later converts: "
+            "torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)");
+  }
   REQUIRE(refusal("PK\3\4 and no more") ==
           "the zip file's directory is missing: the file was cut off or goes on after its end");
   REQUIRE(refusal("PK\3\4\0\0\0\0{}"s) == "the header ends at 67324760 but the file has 10 bytes");
-  REQUIRE(refusal(image_of({.pickle = "\x80\x02"
-                                      "cos\nsystem\nX\4\0\0\0true\x85R."s,
-                            .storages = {}})) ==
-          R"(byte 66: "os.system" is refused: a checkpoint is made of tensors and plain containers only)");
+  REQUIRE(
+      refusal(image_of({.pickle = "\x80\x02"
+                                  "cos\nsystem\nX\4\0\0\0true\x85R."s,
+                        .storages = {}})) ==
+      R"(byte 66: "os.system" is refused: a checkpoint is made of tensors and plain containers only; save the state dict alone)");
   REQUIRE(refusal(image_of({.pickle = pickle_of({{.name = "emb.weight", .key = "5"}}), .storages = {}})) ==
           R"(tensor "emb.weight", pickled at 259: the zip file has no storage "5")");
   REQUIRE_THROWS_WITH(Checkpoint(directory / "none"), Catch::EndsWith("none: No such file or directory"));

@@ -160,7 +160,7 @@ TEST_CASE("pth: a tensor that does not lie in its storage as it says is refused 
       {[](auto& t) { t.storage_elements = -6; }, R"(its storage "0" has 24 bytes, not -6 elements of F32)"},
       {[](auto& t) { t.storage_type = "DoubleStorage"; }, R"(its storage "0" has 24 bytes, not 6 elements of F64)"},
       {[](auto& t) { t.storage_type = "Tensor"; },
-       R"(byte 57: "torch.Tensor" is refused: a checkpoint is made of tensors and plain containers only)"},
+       R"(byte 57: "torch.Tensor" is refused: a checkpoint is made of tensors and plain containers only; save the state dict alone)"},
       {[](auto& t) { t.metadata = "N"; }, ""},
       {[](auto& t) { t.metadata = "}X\4\0\0\0conj\x88s"s; }, "it is a view that changes values (its metadata)"},
       {[](auto& t) { t.metadata = "NN"; }, "it has 8 parts, not 6 or 7"},
@@ -205,10 +205,29 @@ TEST_CASE("pth: parts of a tensor of the wrong kind are refused") {
           R"(tensor "", pickled at 39: its name is not a string)");
 }
 
+TEST_CASE("pth: where the outermost dict has no tensors, those of the only dict in it that has some are read") {
+  const std::string data(24, '\0');
+  const auto dict_of = [](const std::string& name) {  // without the protocol and the end
+    const std::string pickle = pickle_of({{.name = name}});
+    return pickle.substr(2, pickle.size() - 3);
+  };
+  PickleText text;
+  text.op("}(").text("epoch").op("K\3").text("optimizer").op("}").text("state").op(dict_of("moment") + "s");
+  text.text("model").op(dict_of("a"));
+  const std::string training = PickleText(text).op("u").end();
+  const auto tensors = read_state_dict(bytes_of(training), 0, {{"0", bytes_of(data)}});
+  REQUIRE(tensors.size() == 1);
+  REQUIRE(tensors[0].name == "a");
+  REQUIRE(refusal(PickleText(text).text("ema").op(dict_of("a") + "u").end()) ==
+          R"(the pickle's dicts "model" and "ema" both have tensors; save one of them alone)");
+  REQUIRE(refusal(PickleText(text).op("K\2" + dict_of("a") + "u").end()) ==
+          R"(the pickle's dicts "model" and pickled at 429 both have tensors; save one of them alone)");
+}
+
 TEST_CASE("pth: a pickle or a zip file without tensors says what is missing") {
   REQUIRE(refusal(PickleText().op("]").end()) == "the pickle's outermost value is not a dict of tensors");
   REQUIRE(refusal(PickleText().op("}").text("state_dict").op("}s").end()) ==
-          "the pickle's dict has no tensors; those of dicts in it do not count");
+          "the pickle's dict has no tensors, nor has a dict in it");
   const ZipFile pickle{.name = "m/data.pkl", .data = PickleText().op("}").end()};
   const auto file = [&](const std::vector<ZipFile>& files) { return refusal_of_file(zip_of(files)); };
   REQUIRE(file({}) == "the zip file holds no data.pkl, so torch.save did not write it");
