@@ -21,8 +21,8 @@ class Executor {
 
   // Runs body(task, thread) for every task in [0, tasks), thread in [0, threads()), and returns when all are done.
   // Every thread takes a share of neighbouring tasks, in order: the same one in every call, so that it finds in its
-  // caches what it left there. One that is done goes on with what the others have left. The first exception of a task is
-  // rethrown here. Denormal floats are flushed to zero inside body: a decayed state would otherwise slow down a
+  // caches what it left there. One that is done goes on with what the others have left. The first exception of a task
+  // is rethrown here. Denormal floats are flushed to zero inside body: a decayed state would otherwise slow down a
   // hundredfold.
   void parallel_for(int64_t tasks, const std::function<void(int64_t task, int thread)>& body);
 
