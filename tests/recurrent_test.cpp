@@ -8,6 +8,7 @@
 #include "harness/verify.hpp"
 #include "kernels/gru/gru.hpp"
 #include "kernels/lstm/lstm.hpp"
+#include "tests/each_target.hpp"
 
 namespace wkv {
 namespace {
@@ -213,6 +214,26 @@ TEST_CASE("lstm: weights are drawn as PyTorch initialises them") {
   CHECK(largest > 0.1249);
   CHECK(squares / n == Approx(0.125 * 0.125 / 3).epsilon(0.03));
   CHECK(std::abs(sum / n) < 5 * 0.125 / std::sqrt(3 * n));
+}
+
+TEST_CASE("lstm and gru: CPU variants are right for batches that are worth packing weights for") {
+  const auto* op = GENERATE(&operator_named("lstm"), &operator_named("gru"));
+  const auto dtype = GENERATE(DType::f32, DType::bf16);
+  const auto threads = GENERATE(1, 3);
+  Executor executor(threads);
+  for (const int64_t channels : {1, 17, 32, 40, 96, 130}) {
+    for (const int64_t B : {3, 4, 7, 12, 13, 30}) {
+      const Problem problem{.B = B, .T = 256 / B + 1, .H = 1, .N = channels, .dtype = dtype};
+      Workload workload(*op, problem, generated_inputs(InputKind::realistic, 5), 2, executor);
+      each_target([&] {
+        for (const Variant* variant : variants_of(op->name)) {
+          if (variant->device != DeviceKind::cpu || unsupported(*variant, problem)) continue;
+          INFO(op->name << " " << variant->name << " " << to_string(problem) << " threads:" << threads);
+          CHECK(verify(*make_runner(*variant, workload, executor), workload, executor).failure == "");
+        }
+      });
+    }
+  }
 }
 
 }  // namespace

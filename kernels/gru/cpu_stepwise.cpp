@@ -1,8 +1,9 @@
 // gru cpu_stepwise: the input's products for a block of tokens at once, then h's products and the cell token by token.
 // Parallel over the channels: a thread owns some, with all their gates, and waits at a barrier once a token for the
 //   others' part of h (stepwise-inl.hpp).
-// Moves x in and y out once; w_ih once a block of 256 KiB of x; w_hh once a token for all batch entries, rows as they
-//   lie, nothing packed. The share of a thread, 12 C^2 / threads bytes, stays in its L2, or in L3, where it fits.
+// Moves x in and y out once; w_ih once a block of 256 KiB of x; w_hh once a token for all batch entries. For few tokens
+//   and small batches rows are read as they lie, else they are packed first (panels-inl.hpp), which takes as much
+//   memory again. The share of a thread, 12 C^2 / threads bytes, stays in its L2, or in L3, where it fits.
 // Limit: at B = 1 the bandwidth of what holds w_hh, 12 C^2 bytes a token; at larger B the FMA rate.
 // Supports everything.
 #include "harness/variant.hpp"
