@@ -1,12 +1,13 @@
 // Runs WKV5 chunk by chunk: which thread takes which chunks and columns of a state through what chunk-inl.hpp computes.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
 //
-// With at least as many heads as threads a thread takes a whole head. With fewer, several threads share a head, each
-// with some of the state's columns, which do not depend on each other: what a chunk needs beside them (r', k', A; about
-// a sixth of all work) every one of them computes for itself, as fetching it from another core takes longer. With more
-// threads than panels of columns, time is cut into segments too: first every segment is run from a zero state for its
-// final state only, then these are chained, S' = w^length S + local, and all segments run from the states they start
-// at.
+// With at least as many heads as threads a thread takes whole heads, a few neighbours at a time, and takes them in
+// turns through some hundred tokens: their rows lie side by side in pages of memory whose addresses are translated once
+// for all of them. With fewer, several threads share a head, each with some of the state's columns, which do not depend
+// on each other: what a chunk needs beside them (r', k', A; about a sixth of all work) every one of them computes for
+// itself, as fetching it from another core takes longer. With more threads than panels of columns, time is cut into
+// segments too: first every segment is run from a zero state for its final state only, then these are chained, S' =
+// w^length S + local, and all segments run from the states they start at.
 #if defined(WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
 #undef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
@@ -30,6 +31,8 @@ namespace wkv::kernels::HWY_NAMESPACE {
 // How the work is divided: into streams, each a segment in time and a part of the columns of one head's state.
 struct Plan {
   static constexpr int64_t kMinSegment = 16;  // chunks
+  static constexpr int64_t kTurn = 32;        // chunks that a head advances before its neighbours do
+  static constexpr int64_t kHeadsOfTask = 4;  // at most, where a thread takes whole heads
 
   int64_t N, heads, threads, chunks;
   int64_t parts = 1;     // of a state's column panels
@@ -48,9 +51,10 @@ struct Plan {
 
   int64_t panels() const { return padded(N) / kPanel; }
   int64_t widest_part() const { return (panels() + parts - 1) / parts * kPanel; }
-  bool head_per_thread() const { return heads >= threads; }
+  bool whole_heads() const { return heads >= threads; }
+  int64_t heads_of_task() const { return std::min(heads / threads, kHeadsOfTask); }
   int64_t streams() const { return segments * heads * parts; }
-  int64_t slots() const { return head_per_thread() ? threads : streams(); }  // streams in memory at once
+  int64_t slots() const { return whole_heads() ? threads * heads_of_task() : streams(); }  // streams in memory at once
 };
 
 struct Stream {
@@ -72,13 +76,10 @@ class ChunkSchedule {
   }
 
   void run() {
-    if (plan_.head_per_thread()) {
-      executor_.parallel_for(plan_.heads, [&](int64_t head, int thread) {
-        const Stream stream{.head = head, .part = 0, .segment = 0, .slot = thread};
-        start(stream);
-        load_state(stream);
-        run_stream(stream, true);
-        store_state(stream);
+    if (plan_.whole_heads()) {
+      const int64_t tasks = (plan_.heads + plan_.heads_of_task() - 1) / plan_.heads_of_task();
+      executor_.parallel_for(tasks, [&](int64_t task, int thread) {
+        run_heads(plan_.heads * task / tasks, plan_.heads * (task + 1) / tasks, thread * plan_.heads_of_task());
       });
       return;
     }
@@ -90,13 +91,13 @@ class ChunkSchedule {
         } else {
           std::memset(state_of(stream), 0, state_bytes(plan_));
         }
-        run_stream(stream, false);
+        run_segment(stream, false);
       });
       for_streams(0, 1, [&](const Stream& stream) { chain_segments(stream); });
     }
     for_streams(0, plan_.segments, [&](const Stream& stream) {
       if (stream.segment == 0) load_state(stream);
-      run_stream(stream, true);
+      run_segment(stream, true);
       if (stream.segment == plan_.segments - 1) store_state(stream);
     });
   }
@@ -153,9 +154,27 @@ class ChunkSchedule {
     std::memset(chunk_of(stream), 0, Kernel::chunk_bytes(p_.N));
   }
 
-  void run_stream(const Stream& stream, bool with_outputs) const {
+  // Heads [first, last) in the slots from `slot` on.
+  void run_heads(int64_t first, int64_t last, int64_t slot) const {
+    const auto for_heads = [&](const auto& body) {
+      for (int64_t head = first; head < last; ++head) {
+        body(Stream{.head = head, .part = 0, .segment = 0, .slot = slot + head - first});
+      }
+    };
+    for_heads([&](const Stream& stream) { start(stream), load_state(stream); });
+    for (int64_t turn = 0; turn < plan_.chunks; turn += Plan::kTurn) {
+      const int64_t end = std::min(turn + Plan::kTurn, plan_.chunks);
+      for_heads([&](const Stream& stream) { run_chunks(stream, turn, end, true); });
+    }
+    for_heads([&](const Stream& stream) { store_state(stream); });
+  }
+
+  void run_segment(const Stream& stream, bool with_outputs) const {
     const int64_t first = stream.segment * plan_.segment_chunks;
-    const int64_t last = std::min(first + plan_.segment_chunks, plan_.chunks);
+    run_chunks(stream, first, std::min(first + plan_.segment_chunks, plan_.chunks), with_outputs);
+  }
+
+  void run_chunks(const Stream& stream, int64_t first, int64_t last, bool with_outputs) const {
     const Columns columns = columns_of(stream);
     const int64_t asks = columns.count() / kPanel * (padded(p_.N) / Kernel::kKeyRows);
     Ahead ahead(p_, tensors_, stream.head, columns, kTokens, asks);
