@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstring>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -63,6 +64,7 @@ struct Executor::State {
   Memory scratch;
   size_t scratch_bytes = 0;
   size_t peak_scratch_bytes = 0;
+  bool poisons_scratch = false;
 
   void work(int thread) {
     const FlushDenormals flush;
@@ -81,9 +83,11 @@ struct Executor::State {
 
   void share_out(int64_t tasks) {
     const auto count = static_cast<int64_t>(shares.size());
+    int64_t first = 0;  // the caller, who is awake, has a task before any other thread has one
     for (int64_t thread = 0; thread < count; ++thread) {
-      shares[static_cast<size_t>(thread)].next = tasks * thread / count;
-      shares[static_cast<size_t>(thread)].end = tasks * (thread + 1) / count;
+      Share& share = shares[static_cast<size_t>(thread)];
+      share.next = first;
+      share.end = first = (tasks * (thread + 1) + count - 1) / count;
     }
   }
 
@@ -153,8 +157,11 @@ std::span<std::byte> Executor::scratch(size_t bytes) {
     state.scratch = allocate(bytes);
     state.scratch_bytes = bytes;
   }
+  if (state.poisons_scratch) std::memset(state.scratch.get(), 0xff, bytes);
   return {state.scratch.get(), bytes};
 }
+
+void Executor::poison_scratch(bool on) { state_->poisons_scratch = on; }
 
 size_t Executor::peak_scratch_bytes() const { return state_->peak_scratch_bytes; }
 

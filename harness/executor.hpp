@@ -29,6 +29,8 @@ class Executor {
   // Scratch memory of at least this many bytes, page-aligned, contents undefined; valid until the next call of
   // scratch. Kept from run to run, so that a timed run does not allocate. Its largest size is a cell's extra memory.
   std::span<std::byte> scratch(size_t bytes);
+  // While it is on, scratch hands out memory full of NaN instead of what the last run left there.
+  void poison_scratch(bool on);
   size_t peak_scratch_bytes() const;
   void release_scratch();  // frees it and starts the peak anew
 

@@ -148,14 +148,26 @@ void Verifier::compare_outputs(int set) {
   if (result.passed()) result.failure = given.failure;
 }
 
+class PoisonedScratch {
+ public:
+  explicit PoisonedScratch(Executor& executor) : executor_(executor) { executor_.poison_scratch(true); }
+  ~PoisonedScratch() { executor_.poison_scratch(false); }
+  PoisonedScratch(const PoisonedScratch&) = delete;
+  PoisonedScratch& operator=(const PoisonedScratch&) = delete;
+
+ private:
+  Executor& executor_;
+};
+
 }  // namespace
 
-// Three runs catch what a run depends on beside its inputs. The second has other inputs in other memory: a result kept
-// from the first call is wrong. The third has the second one's inputs in the first one's memory: a result kept for a
-// pointer is wrong, and so is one kept for a number of calls.
+// Three runs catch what a run depends on beside its inputs, NaN in scratch memory what it takes for zero there. The
+// second has other inputs in other memory: a result kept from the first call is wrong. The third has the second one's
+// inputs in the first one's memory: a result kept for a pointer is wrong, and so is one kept for a number of calls.
 Verification verify(Runner& runner, Workload& workload, Executor& executor) {
   for (const int set : {0, 1}) workload.expected(set, executor);  // before the variant can touch an input
   Verifier verifier(runner, workload, executor);
+  const PoisonedScratch poisoned(executor);
   const auto restore = [&] {  // a variant that fails may have written anywhere
     for (int set = 0; set < workload.sets(); ++set) workload.restore(set, executor);
   };

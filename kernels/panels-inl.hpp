@@ -14,7 +14,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 
-inline constexpr int kPanel = 2 * kLanes;
 inline constexpr int kPanelTokens = kManyRegisters ? 12 : 6;  // of a tile: their sums stay in registers
 
 // Rows of K floats, of which there are up to kPanel, to K times kPanel floats; rows beyond the last one are zero.

@@ -22,6 +22,7 @@ using Floats = hn::ScalableTag<float>;
 using Vec = hn::Vec<Floats>;
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Floats()));
 inline constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3;  // 32 vector registers instead of 16
+inline constexpr int kPanel = 2 * kLanes;                       // columns of a register tile
 
 HWY_INLINE Vec zero() { return hn::Zero(Floats()); }
 HWY_INLINE Vec broadcast(float value) { return hn::Set(Floats(), value); }

@@ -39,6 +39,7 @@ std::vector<Problem> test_problems() {
   problems.push_back({.T = 1000, .H = 1, .N = 64});
   problems.push_back({.B = 2, .T = 1027, .H = 1, .N = 32});
   problems.push_back({.T = 517, .H = 1, .N = 128});
+  for (const int64_t N : {8, 40}) problems.push_back({.T = 1001, .H = 1, .N = N});
 
   for (const int64_t T : {1, 2, 16, 17, 64, 65, 257, 1000}) {
     problems.push_back({.B = 1, .T = T, .H = 3, .N = 64, .mode = Mode::decode});

@@ -177,6 +177,15 @@ TEST_CASE("verify: what is not finite is found") {
   REQUIRE_THAT(verification.failure, StartsWith("y(b=0, t=0, h=1, n=0) is ") && (Contains("nan") || Contains("-inf")));
 }
 
+TEST_CASE("verify: taking scratch memory for zero is found") {
+  Cell cell;
+  const Verification verification = cell.verify([](const TensorSet& set, const Problem& problem, Executor& executor) {
+    compute(set, problem, executor);
+    add(set, "y", 5, reinterpret_cast<const float*>(executor.scratch(64).data())[3]);
+  });
+  CHECK_THAT(verification.failure, Contains("y(b=0, t=0, h=0, n=5) is") && Contains("nan"));
+}
+
 TEST_CASE("verify: being right on the first call only is found") {
   Cell cell;
   int calls = 0;

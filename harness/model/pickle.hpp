@@ -63,7 +63,7 @@ struct AllowedGlobal {
 };
 
 // The pickle begins at `offset` of its file; strings of the result point into it, names of globals into `globals`.
-// Memory is bounded: by a small multiple of the pickle's size, and by some 100 MB whatever its size.
+// Memory is bounded by a small multiple of the pickle's size.
 // Throws std::runtime_error saying what is wrong where, without the file's name; above all for any other global.
 Pickle read_pickle(std::span<const std::byte> pickle, size_t offset, std::span<const AllowedGlobal> globals);
 

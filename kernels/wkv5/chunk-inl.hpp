@@ -23,9 +23,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 
-inline constexpr int kSub = 4;             // tokens of a sub-chunk
-inline constexpr int64_t kChannels = 64;   // of a block: rows of a block lie at constant distances
-inline constexpr int kPanel = 2 * kLanes;  // columns of a register tile
+inline constexpr int kSub = 4;            // tokens of a sub-chunk
+inline constexpr int64_t kChannels = 64;  // of a block: rows of a block lie at constant distances
 static_assert(kChannels % kPanel == 0);
 
 inline int64_t blocks_of(int64_t N) { return (N + kChannels - 1) / kChannels; }

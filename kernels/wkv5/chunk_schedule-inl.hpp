@@ -6,8 +6,8 @@
 // for all of them. With fewer, several threads share a head, each with some of the state's columns, which do not depend
 // on each other: what a chunk needs beside them (r', k', A; about a sixth of all work) every one of them computes for
 // itself, as fetching it from another core takes longer. With more threads than panels of columns, time is cut into
-// segments too: first every segment is run from a zero state for its final state only, then these are chained, S' =
-// w^length S + local, and all segments run from the states they start at.
+// segments too: first every segment but the last is run for its final state only, all but the first from zero, then
+// these are chained, S' = w^length S + local, and all segments run from the states they start at.
 #if defined(WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
 #undef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
@@ -77,26 +77,27 @@ class ChunkSchedule {
 
   void run() {
     if (plan_.whole_heads()) {
-      const int64_t tasks = (plan_.heads + plan_.heads_of_task() - 1) / plan_.heads_of_task();
+      const int64_t at_once = plan_.threads * plan_.heads_of_task();
+      const int64_t tasks = (plan_.heads + at_once - 1) / at_once * plan_.threads;
       executor_.parallel_for(tasks, [&](int64_t task, int thread) {
         run_heads(plan_.heads * task / tasks, plan_.heads * (task + 1) / tasks, thread * plan_.heads_of_task());
       });
       return;
     }
-    for_streams(0, plan_.segments, [&](const Stream& stream) { start(stream); });
+    for_streams(0, plan_.segments, [&](const Stream& stream) {
+      start(stream);
+      if (stream.segment == 0) {
+        load_state(stream);
+      } else {
+        std::memset(state_of(stream), 0, state_bytes(plan_));
+      }
+    });
     if (plan_.segments > 1) {
-      for_streams(0, plan_.segments - 1, [&](const Stream& stream) {
-        if (stream.segment == 0) {
-          load_state(stream);
-        } else {
-          std::memset(state_of(stream), 0, state_bytes(plan_));
-        }
-        run_segment(stream, false);
-      });
+      for_streams(0, plan_.segments - 1, [&](const Stream& stream) { run_segment(stream, false); });
       for_streams(0, 1, [&](const Stream& stream) { chain_segments(stream); });
     }
     for_streams(0, plan_.segments, [&](const Stream& stream) {
-      if (stream.segment == 0) load_state(stream);
+      if (plan_.segments > 1 && stream.segment == 0) load_state(stream);
       run_segment(stream, true);
       if (stream.segment == plan_.segments - 1) store_state(stream);
     });
