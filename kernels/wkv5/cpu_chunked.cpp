@@ -1,8 +1,9 @@
-// wkv5 cpu_chunked: chunks of twelve tokens as matrix products, y = r' S + A v and S' = w^12 S + k'^T v
-// (chunk-inl.hpp). Parallel over (b, h); with fewer heads than threads over columns of the state, and with still more
-// threads over segments of time (chunk_schedule-inl.hpp). Moves r, k, v in and y out once, the state from L1 twice a
-// chunk; tiles of y and of the state stay in registers. Limit: FMA rate, about 4.8 N^2 FLOPs a token and head at N
-// = 64. Supports everything; N that is not a multiple of two vectors is padded.
+// wkv5 cpu_chunked: chunks of 12 tokens as matrix products, y = r' S + A v and S' = w^12 S + k'^T v (chunk-inl.hpp).
+// Parallel over (b, h); with fewer heads than threads over columns of the state, and with still more threads over
+// segments of time (chunk_schedule-inl.hpp).
+// Moves r, k, v in and y out once, the state from L1 twice a chunk; tiles of y and of the state stay in registers.
+// Limit: FMA rate, about 4.8 N^2 FLOPs a token and head at N = 64.
+// Supports everything; N that is not a multiple of two vectors is padded.
 #include "harness/variant.hpp"
 #include "kernels/wkv5/wkv5.hpp"
 
