@@ -40,13 +40,13 @@ void pause() {
 #endif
 }
 
-}  // namespace
-
 // Tasks [next, end) of a loop, on a cache line of their own.
 struct alignas(64) Share {
   std::atomic<int64_t> next{0};
   int64_t end = 0;
 };
+
+}  // namespace
 
 struct Executor::State {
   explicit State(int threads) : shares(static_cast<size_t>(threads)) {}

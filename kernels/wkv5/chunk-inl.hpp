@@ -122,6 +122,20 @@ HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float*
   }
 }
 
+// A panel of one row of y, of which `columns` from its first on exist.
+template <class Element>
+HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
+  if (columns >= kPanel) {
+    store_vec(left, to);
+    store_vec(right, to + kLanes);
+    return;
+  }
+  Element row[kPanel];
+  store_vec(left, row);
+  store_vec(right, row + kLanes);
+  std::copy_n(row, columns, to);
+}
+
 // Sub-chunk `sub`, of which `count` tokens exist: makes r' and k' of r and k, relative to the sub-chunk's start and
 // end, and computes A inside it. r(p, i) and k(p, i) load channels from i on of its token p.
 template <int kTokens, class LoadR, class LoadK>

@@ -179,16 +179,15 @@ class ChunkSchedule {
     const Columns columns = columns_of(stream);
     const int64_t asks = columns.count() / kPanel * (padded(p_.N) / Kernel::kKeyRows);
     Ahead ahead(p_, tensors_, stream.head, columns, kTokens, asks);
-    for (int64_t chunk = first; chunk < last; ++chunk) run_chunk(stream, chunk, with_outputs, ahead);
+    for (int64_t chunk = first; chunk < last; ++chunk) run_chunk(stream, columns, chunk, with_outputs, ahead);
   }
 
-  void run_chunk(const Stream& stream, int64_t chunk, bool with_outputs, Ahead& ahead) const {
+  void run_chunk(const Stream& stream, Columns columns, int64_t chunk, bool with_outputs, Ahead& ahead) const {
     const auto at = [&](const std::byte* tensor) {
       return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
     };
     Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
     const int tokens = tokens_of(chunk);
-    const Columns columns = columns_of(stream);
     std::byte* memory = chunk_of(stream);
     Kernel::template prepare<Element>(p_.N, head_of(stream), at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(),
                                       tokens, columns, memory);

@@ -168,19 +168,6 @@ struct Bf16Dot {
     }
   }
 
-  template <class Element>
-  static HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
-    if (columns >= kPanel) {
-      store_vec(left, to);
-      store_vec(right, to + kLanes);
-      return;
-    }
-    Element row[kPanel];
-    store_vec(left, row);
-    store_vec(right, row + kLanes);
-    std::copy_n(row, columns, to);
-  }
-
   // S' = w^tokens S + k'^T v for a panel of columns.
   static void advance(int64_t N, const Head* heads, std::byte* bytes, int tokens, int64_t column, float* panel,
                       Ahead& ahead) {

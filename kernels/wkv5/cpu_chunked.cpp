@@ -40,19 +40,6 @@ HWY_INLINE void add_product(const float* scalars, int64_t step, const float* row
   }
 }
 
-template <class Element>
-HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
-  if (columns >= kPanel) {
-    store_vec(left, to);
-    store_vec(right, to + kLanes);
-    return;
-  }
-  Element row[kPanel];
-  store_vec(left, row);
-  store_vec(right, row + kLanes);
-  std::copy_n(row, columns, to);
-}
-
 struct Chunked {
   static constexpr int kTokens = 12;
   static constexpr int kKeyRows = kManyRegisters ? 8 : 4;
