@@ -120,11 +120,17 @@ def length_axis(axes, lengths, label="sequence length T", most_ticks=9):
 
 
 def log_axis(axis, unit):
-    """Logarithmic, with labels such as 10 µs."""
+    """Logarithmic, with labels such as 10 µs; in less than a decade, where there may be no such label, between them."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    label = ticker.EngFormatter(unit=unit, sep="\N{NARROW NO-BREAK SPACE}")
+
+    def minor_label(value, _):
+        low, high = axis.get_view_interval()
+        return label(value) if high < 10 * low else ""
+
     axis.set_major_locator(ticker.LogLocator(numticks=12))
-    axis.set_minor_formatter(ticker.NullFormatter())
-    axis.set_major_formatter(ticker.EngFormatter(unit=unit, sep="\N{NARROW NO-BREAK SPACE}"))
+    axis.set_major_formatter(label)
+    axis.set_minor_formatter(ticker.FuncFormatter(minor_label))
 
 
 def byte_axis(axis):
