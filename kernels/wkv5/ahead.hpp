@@ -1,9 +1,10 @@
-// Rows of r, k, v and y that will be needed soon, asked for a few cache lines at a time while something else is
-// computed. They lie H N elements apart, so that the hardware does not foresee them. Asked for all at once they would
-// fill its miss buffers and stall what is computed. They go to L2, as L1 is full of the state and the present tokens.
+// Rows of r, k, v and y that will be needed soon, asked for one at a time while something else is computed. They lie H
+// N elements apart, so that the hardware does not foresee them. Asked for all at once they would fill its miss buffers
+// and stall what is computed, or be dropped. They go to L2, as L1 is full of the state and the present tokens.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 
@@ -20,60 +21,61 @@ struct Columns {
 
 class Ahead {
  public:
-  // Of a head, `tokens` at a time in `asks` calls of ask, or in one. Of v and y only the columns: to ask for those that
-  // another thread writes would take them from it.
+  // Of a head, `tokens` at a time in `asks` calls of ask. Of v and y only the columns: to ask for those that another
+  // thread writes would take them from it.
   Ahead(const Problem& p, const Wkv5Tensors& tensors, int64_t head, Columns columns, int64_t tokens, int64_t asks)
-      : T_(p.new_tokens()), tokens_(tokens) {
+      : T_(p.new_tokens()),
+        tokens_(tokens),
+        rows_per_ask_(4.0 * static_cast<double>(tokens) / static_cast<double>(asks)) {
     const auto size = static_cast<int64_t>(size_of(p.dtype));
-    const int64_t at = (head / p.H * T_ * p.H + head % p.H) * p.N * size;
-    first_ = {tensors.r + at, tensors.k + at, tensors.v + at, tensors.y + at};
-    row_bytes_ = p.N * size;
-    part_first_ = columns.first * size;
-    part_last_ = columns.last * size;
-    stride_bytes_ = p.H * row_bytes_;
-    const int64_t lines = tokens * ((row_bytes_ + kLine - 1) / kLine);
-    lines_per_ask_ = asks > 1 ? (lines + asks - 1) / asks : lines;
+    const int64_t at = (head / p.H * T_ * p.H + head % p.H) * p.N * size, bytes = p.N * size;
+    const int64_t part_at = at + columns.first * size,
+                  part_bytes = std::min(columns.count(), p.N - columns.first) * size;
+    tensors_ = {Rows{tensors.r + at, bytes}, Rows{tensors.k + at, bytes}, Rows{tensors.v + part_at, part_bytes},
+                Rows{tensors.y + part_at, part_bytes}};
+    stride_ = p.H * p.N * size;
   }
 
   // From now on the rows of this token and the next, as far as they exist.
   void start(int64_t token) {
-    const int64_t at = token * stride_bytes_;
-    now_ = {first_.r + at, first_.k + at, first_.v + at, first_.y + at};
-    rows_left_ = std::min(T_ - token, tokens_);
-    position_ = 0;
+    token_ = token;
+    tensor_ = tensors_.begin();
+    rows_left_ = 0;
+    due_ = 0;
+    if (token >= T_) tensor_ = tensors_.end();
   }
 
   void ask() {
-    for (int64_t line = 0; line < lines_per_ask_ && rows_left_ > 0; ++line) {
-      ask_for(now_.r);
-      ask_for(now_.k);
-      if (position_ + kLine > part_first_ && position_ < part_last_) {
-        ask_for(now_.v);
-        ask_for(now_.y);
+    for (due_ += rows_per_ask_; due_ >= 1; due_ -= 1) {
+      if (rows_left_ == 0) {
+        if (tensor_ == tensors_.end()) return;
+        row_ = tensor_->first + token_ * stride_;
+        bytes_ = tensor_->bytes;
+        rows_left_ = std::min(T_ - token_, tokens_);
+        ++tensor_;
       }
-      position_ += kLine;
-      if (position_ < row_bytes_) continue;
-      position_ = 0;
+      for (const std::byte *line = row_, *end = row_ + bytes_; line < end; line += kLine) {
+        __builtin_prefetch(line, 0, 2);
+      }
+      row_ += stride_;
       --rows_left_;
-      now_ = {now_.r + stride_bytes_, now_.k + stride_bytes_, now_.v + stride_bytes_, now_.y + stride_bytes_};
     }
   }
 
  private:
   static constexpr int64_t kLine = 64;
 
-  int64_t T_, tokens_;
-  // One token's.
   struct Rows {
-    const std::byte *r, *k, *v, *y;
+    const std::byte* first;  // token's
+    int64_t bytes;           // of a token
   };
 
-  void ask_for(const std::byte* row) const { __builtin_prefetch(row + position_, 0, 2); }
-
-  Rows first_{}, now_{};
-  int64_t row_bytes_, part_first_, part_last_, stride_bytes_, lines_per_ask_;
-  int64_t rows_left_ = 0;
-  int64_t position_ = 0;  // in the present rows, bytes
+  int64_t T_, tokens_, stride_;
+  double rows_per_ask_, due_ = 0;
+  std::array<Rows, 4> tensors_{};
+  const Rows* tensor_ = tensors_.end();  // the next
+  int64_t token_ = 0, rows_left_ = 0, bytes_ = 0;
+  const std::byte* row_ = nullptr;
 };
 
 }  // namespace wkv::kernels

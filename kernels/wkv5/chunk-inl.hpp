@@ -137,14 +137,15 @@ HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
 }
 
 // Sub-chunk `sub`, of which `count` tokens exist: makes r' and k' of r and k, relative to the sub-chunk's start and
-// end, and computes A inside it. r(p, i) and k(p, i) load channels from i on of its token p.
+// end, and computes A inside it. `channels` is a multiple of the vector width; r(p, i) and k(p, i) load those from i on
+// of its token p.
 template <int kTokens, class LoadR, class LoadK>
-HWY_INLINE void prepare_sub(int64_t N, const HeadBlock<kTokens>* heads, const LoadR& r, const LoadK& k, int sub,
+HWY_INLINE void prepare_sub(int64_t channels, const HeadBlock<kTokens>* heads, const LoadR& r, const LoadK& k, int sub,
                             int count, const Chunk<kTokens>& chunk) {
   const int first = sub * kSub;
   Vec s00 = zero(), s10 = zero(), s11 = zero(), s20 = zero(), s21 = zero(), s22 = zero(), s30 = zero(), s31 = zero(),
       s32 = zero(), s33 = zero();
-  for (int64_t i = 0; i < padded(N); i += kLanes) {
+  for (int64_t i = 0; i < channels; i += kLanes) {
     const HeadBlock<kTokens>& head = heads[i / kChannels];
     ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
     const int64_t c = i % kChannels;
@@ -226,14 +227,14 @@ HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const 
       const auto in = [&](const Element* tensor) {
         return [=](int p, int64_t i) HWY_ATTR { return load_vec(tensor + (first + p) * stride + i); };
       };
-      prepare_sub(N, heads, in(r), in(k), sub, kSub, chunk);
+      prepare_sub(padded(N), heads, in(r), in(k), sub, kSub, chunk);
     } else {
       const auto in = [&](const float(*rows)[kChannels]) {
         return [=](int p, int64_t i) HWY_ATTR {
           return load_vec(rows[first + p] + i / kChannels * kBlockFloats<kTokens> + i % kChannels);
         };
       };
-      prepare_sub(N, heads, in(chunk.blocks->r), in(chunk.blocks->k), sub, count, chunk);
+      prepare_sub(padded(N), heads, in(chunk.blocks->r), in(chunk.blocks->k), sub, count, chunk);
     }
     if (sub == 0) continue;
     for (int earlier = 0; earlier < sub; ++earlier) score_subs(N, sub, earlier, chunk);

@@ -1,16 +1,18 @@
-// wkv5 cpu_serial: one pass over t, two tokens at a time so that a state row is loaded and stored once per pair.
+// wkv5 cpu_serial: one pass over t, four tokens at a time, so that a state row is loaded and stored once for the four:
+//   y += r' S,  S' = w^4 S + k'^T v,  y starts from A v  (r', k' and A of four tokens: chunk-inl.hpp)
 // Parallel over (b, h), and over value columns, which do not depend on each other, when there are fewer heads than
 // threads; a thread keeps its columns of one head's N x N state in the output tensor (16 KiB at N = 64, L1).
 // Moves r, k, v in and y out once, the state in and out once; a tile of y stays in registers over a pass.
-// Limit: FMA rate, 5 N^2 / 2 multiply-adds a token and head; at T = 1 the bandwidth of what holds the state.
-// Supports every N that is a multiple of the vector width.
+// Limit: FMA rate, 10 N^2 / 4 vector operations a token and head, one of ten so that w^4 keeps its precision
+// (decay.hpp); at T = 1, whose token is taken alone, the bandwidth of what holds the state. Supports every N that is a
+// multiple of the vector width.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "harness/variant.hpp"
 #include "kernels/wkv5/ahead.hpp"
-#include "kernels/wkv5/decay.hpp"
 #include "kernels/wkv5/wkv5.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -19,174 +21,202 @@
 //
 #include <hwy/foreach_target.h>
 //
-#include "kernels/simd-inl.hpp"
+#include "kernels/wkv5/chunk-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
-// What a pass over the state reads of one or two tokens, for 64 key channels: rows at constant distances.
-struct Block {
-  static constexpr int64_t kChannels = 64;
-  alignas(64) float r[2][kChannels];  // the second token's times w
-  float k[2][kChannels];              // the first token's times w if a second one follows
-  float keep[kChannels];              // the decay over both (decay.hpp)
-  float gain[kChannels];
+constexpr int kGroup = kSub;                        // tokens of a pass, as long as there are that many
+constexpr int kGroupVecs = kManyRegisters ? 2 : 1;  // columns of a pass: y and v of four tokens stay in registers
+constexpr int kTokenVecs = 8;                       // of a single token's: a row of 64 columns in one go
+constexpr int64_t kRowsOfAsk = 8;  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
+
+using Head = HeadBlock<kGroup>;
+using Group = Chunk<kGroup>;
+
+// Four tokens' y and v, kVecs vectors of columns. g++ 12 keeps it in registers where every loop over it is unrolled.
+template <int kVecs>
+struct Tile {
+  Vec y[kGroup][kVecs], v[kGroup][kVecs];
 };
 
-// A thread's scratch memory.
-struct Scratch {
-  Block* blocks;
-  float* v[2];
-
-  static int64_t blocks_of(int64_t N) { return (N + Block::kChannels - 1) / Block::kChannels; }
-  static size_t bytes(int64_t N) { return static_cast<size_t>(blocks_of(N)) * (sizeof(Block) + 2 * 256); }
-  Scratch(std::byte* memory, int64_t N) : blocks(reinterpret_cast<Block*>(memory)) {
-    v[0] = reinterpret_cast<float*>(blocks + blocks_of(N));
-    v[1] = v[0] + blocks_of(N) * Block::kChannels;
-  }
-};
-
-// The pairs (p, q) of tokens with q <= p of a group of two: sum_i r_p k_q, times u on the diagonal.
-struct Scores {
-  float s00, s10, s11;
-};
-
-// Brings one or two tokens into the scratch memory.
-template <int kTokens, class Element>
-HWY_INLINE Scores prepare(int64_t N, const Element* const (&r)[2], const Element* const (&k)[2],
-                          const Element* const (&v)[2], const float* w, const float* u, const Scratch& scratch) {
-  Vec s00 = zero(), s10 = zero(), s11 = zero();
-  for (int64_t i = 0; i < N; i += kLanes) {
-    Block& block = scratch.blocks[i / Block::kChannels];
-    const int64_t n = i % Block::kChannels;
-    const Vec r0 = load_vec(r[0] + i), k0 = load_vec(k[0] + i), bonus = load_vec(u + i);
-    s00 = hn::MulAdd(hn::Mul(r0, bonus), k0, s00);
-    store_vec(r0, block.r[0] + n);
-    store_vec(load_vec(v[0] + i), scratch.v[0] + i);
-    if constexpr (kTokens == 1) {
-      store_vec(k0, block.k[0] + n);
-    } else {
-      const Vec r1 = load_vec(r[1] + i), k1 = load_vec(k[1] + i), decay = load_vec(w + i);
-      s10 = hn::MulAdd(r1, k0, s10);
-      s11 = hn::MulAdd(hn::Mul(r1, bonus), k1, s11);
-      store_vec(hn::Mul(r1, decay), block.r[1] + n);
-      store_vec(hn::Mul(k0, decay), block.k[0] + n);
-      store_vec(k1, block.k[1] + n);
-      store_vec(load_vec(v[1] + i), scratch.v[1] + i);
+// y and the new state of a group for kVecs vectors of columns, of which v, `from`, `to` and y point at the first.
+template <int kVecs, class Element>
+HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head* heads, const Group& group, const Element* v,
+                             const float* from, float* to, Element* y, Ahead& ahead) {
+  Tile<kVecs> tile;
+  HWY_UNROLL(4)
+  for (int t = 0; t < kGroup; ++t) {
+    HWY_UNROLL(4)
+    for (int j = 0; j < kVecs; ++j) {
+      tile.v[t][j] = load_vec(v + t * stride + j * kLanes);
+      tile.y[t][j] = hn::Mul(broadcast(group.scores[t][0]), tile.v[0][j]);
+      HWY_UNROLL(4)
+      for (int q = 1; q <= t; ++q) tile.y[t][j] = hn::MulAdd(broadcast(group.scores[t][q]), tile.v[q][j], tile.y[t][j]);
     }
   }
-  float sums[4];
-  store_sums(s00, s10, s11, zero(), sums);
-  return {sums[0], sums[1], sums[2]};
-}
-
-// y and the new state for kVecs vectors of columns, of which `from`, `to`, v and y point at the first.
-template <int kTokens, int kVecs, class Element>
-HWY_INLINE void pass(int64_t N, const Scratch& scratch, const Scores& scores, int64_t column, const float* w,
-                     const float* from, float* to, Element* const (&y)[2], Ahead& ahead) {
-  const int64_t stride = N;
-  Vec v[kTokens][kVecs], sum[kTokens][kVecs];
-  for (int j = 0; j < kVecs; ++j) {
-    for (int t = 0; t < kTokens; ++t) v[t][j] = load_vec(scratch.v[t] + column + j * kLanes);
-    sum[0][j] = hn::Mul(broadcast(scores.s00), v[0][j]);
-    if constexpr (kTokens == 2) {
-      sum[1][j] = hn::MulAdd(broadcast(scores.s11), v[1][j], hn::Mul(broadcast(scores.s10), v[0][j]));
-    }
-  }
-  from += column;
-  to += column;
-  for (const Block* block = scratch.blocks; N > 0; ++block, N -= Block::kChannels, w += Block::kChannels) {
-    const int64_t rows = std::min(N, Block::kChannels);
-    for (int64_t i = 0; i < rows; ++i, from += stride, to += stride) {
-      if (i % 8 == 0) ahead.ask();
+  for (int64_t i = 0; i < N;) {
+    ahead.ask();
+    const Head& head = heads[i / kChannels];
+    const ChunkBlock<kGroup>& block = group.blocks[i / kChannels];
+    const int64_t end = std::min(i + kRowsOfAsk, N), base = i / kChannels * kChannels;
+    for (; i < end; ++i, from += N, to += N) {
+      const int64_t c = i - base;
       Vec state[kVecs];
+      HWY_UNROLL(4)
       for (int j = 0; j < kVecs; ++j) state[j] = load_vec(from + j * kLanes);
-      for (int t = 0; t < kTokens; ++t) {
-        const Vec r = broadcast(block->r[t][i]);
-        for (int j = 0; j < kVecs; ++j) sum[t][j] = hn::MulAdd(r, state[j], sum[t][j]);
+      HWY_UNROLL(4)
+      for (int t = 0; t < kGroup; ++t) {
+        const Vec r = broadcast(block.r[t][c]);
+        HWY_UNROLL(4)
+        for (int j = 0; j < kVecs; ++j) tile.y[t][j] = hn::MulAdd(r, state[j], tile.y[t][j]);
       }
-      if constexpr (kTokens == 1) {
-        const Vec decay = broadcast(w[i]);
-        for (int j = 0; j < kVecs; ++j) state[j] = hn::Mul(decay, state[j]);
-      } else {
-        const Vec keep = broadcast(block->keep[i]), gain = broadcast(block->gain[i]);
-        for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(gain, state[j], hn::And(keep, state[j]));
+      const Vec keep = broadcast(head.keep[c]), gain = broadcast(head.gain[c]);
+      HWY_UNROLL(4)
+      for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(gain, state[j], hn::And(keep, state[j]));
+      HWY_UNROLL(4)
+      for (int t = 0; t < kGroup; ++t) {
+        const Vec k = broadcast(block.k[t][c]);
+        HWY_UNROLL(4)
+        for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(k, tile.v[t][j], state[j]);
       }
-      for (int t = 0; t < kTokens; ++t) {
-        const Vec k = broadcast(block->k[t][i]);
-        for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(k, v[t][j], state[j]);
-      }
+      HWY_UNROLL(4)
       for (int j = 0; j < kVecs; ++j) store_vec(state[j], to + j * kLanes);
     }
   }
-  for (int t = 0; t < kTokens; ++t) {
-    for (int j = 0; j < kVecs; ++j) store_vec(sum[t][j], y[t] + column + j * kLanes);
+  HWY_UNROLL(4)
+  for (int t = 0; t < kGroup; ++t) {
+    HWY_UNROLL(4)
+    for (int j = 0; j < kVecs; ++j) store_vec(tile.y[t][j], y + t * stride + j * kLanes);
   }
 }
 
-// Columns [first, last) in passes of kVecs vectors, the rest in narrower ones.
-template <int kTokens, int kVecs, class Element>
-HWY_INLINE void passes(int64_t N, const Scratch& scratch, const Scores& scores, int64_t first, int64_t last,
-                       const float* w, const float* from, float* to, Element* const (&y)[2], Ahead& ahead) {
-  for (; first + kVecs * kLanes <= last; first += kVecs * kLanes) {
-    pass<kTokens, kVecs>(N, scratch, scores, first, w, from, to, y, ahead);
+// The same of a single token. score: sum_i r u k.
+template <int kVecs, class Element>
+HWY_INLINE void pass_token(int64_t N, const Element* r, const Element* k, const float* w, float score, const Element* v,
+                           const float* from, float* to, Element* y) {
+  Vec value[kVecs], sum[kVecs];
+  for (int j = 0; j < kVecs; ++j) {
+    value[j] = load_vec(v + j * kLanes);
+    sum[j] = hn::Mul(broadcast(score), value[j]);
   }
-  if constexpr (kVecs > 1) passes<kTokens, kVecs / 2>(N, scratch, scores, first, last, w, from, to, y, ahead);
+  for (int64_t i = 0; i < N; ++i, from += N, to += N) {
+    const Vec receptance = broadcast(load(r + i)), key = broadcast(load(k + i)), decay = broadcast(w[i]);
+    for (int j = 0; j < kVecs; ++j) {
+      const Vec state = load_vec(from + j * kLanes);
+      sum[j] = hn::MulAdd(receptance, state, sum[j]);
+      store_vec(hn::MulAdd(key, value[j], hn::Mul(decay, state)), to + j * kLanes);
+    }
+  }
+  for (int j = 0; j < kVecs; ++j) store_vec(sum[j], y + j * kLanes);
 }
 
-// One head, columns [first, last), from its first token to its last.
+// body<kVecs>(column) for columns [first, last), as many vectors at a time as there are.
+template <int kVecs, class Body>
+HWY_INLINE void for_columns(Columns columns, const Body& body) {
+  auto& [first, last] = columns;
+  for (; first + kVecs * kLanes <= last; first += kVecs * kLanes) body(std::integral_constant<int, kVecs>(), first);
+  if constexpr (kVecs > 1) for_columns<kVecs / 2>(columns, body);
+}
+
+// One thread's work: columns of neighbouring heads, of which it keeps what a group needs of w and u.
+struct Task {
+  int64_t first, last;  // heads
+  Columns columns;
+  Head* prepared;  // blocks_of(N) a head
+  Group group;
+};
+
+// Tokens [begin, end) of a head, whose state is in the output from the second one on.
 template <class Element>
-void run_columns(const Problem& p, const Wkv5Tensors& tensors, int64_t head, int64_t first, int64_t last,
-                 const Scratch& scratch) {
-  constexpr int kPairVecs = kManyRegisters ? 4 : 2;  // y and v, two tokens each, stay in registers
-  constexpr int kSingleVecs = 8;                     // y: 8 registers; a row of 64 columns in one go
-  const int64_t N = p.N, T = p.new_tokens(), stride = p.H * N;
-  const int64_t offset = (head / p.H * T * p.H + head % p.H) * N;
+void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, int64_t head, int64_t begin,
+                int64_t end) {
+  const int64_t N = p.N, stride = p.H * N;
+  const int64_t offset = ((head / p.H * p.new_tokens() + begin) * p.H + head % p.H) * N;
   const float *w = tensors.w + head % p.H * N, *u = tensors.u + head % p.H * N;
   const auto *r = reinterpret_cast<const Element*>(tensors.r) + offset,
              *k = reinterpret_cast<const Element*>(tensors.k) + offset,
              *v = reinterpret_cast<const Element*>(tensors.v) + offset;
   Element* y = reinterpret_cast<Element*>(tensors.y) + offset;
-  const float* from = tensors.state + head * N * N;
   float* to = tensors.state_out + head * N * N;
-
-  if (T > 1) {
-    for (int64_t i = 0; i < N; ++i) {
-      const Decay decay = decay_over(2, w[i]);
-      scratch.blocks[i / Block::kChannels].keep[i % Block::kChannels] = decay.keep;
-      scratch.blocks[i / Block::kChannels].gain[i % Block::kChannels] = decay.gain;
+  const float* from = begin == 0 ? tensors.state + head * N * N : to;
+  const auto next = [&](int64_t tokens) {
+    begin += tokens, r += tokens * stride, k += tokens * stride, v += tokens * stride, y += tokens * stride, from = to;
+  };
+  const Head* prepared = task.prepared + (head - task.first) * blocks_of(N);
+  const int64_t passes = (task.columns.count() + kGroupVecs * kLanes - 1) / (kGroupVecs * kLanes);
+  Ahead ahead(p, tensors, head, task.columns, kGroup, passes * ((N + kRowsOfAsk - 1) / kRowsOfAsk));
+  for (; begin + kGroup <= end; next(kGroup)) {
+    ahead.start(begin + kGroup);
+    const auto in = [&](const Element* tensor) {
+      return [=](int t, int64_t i) HWY_ATTR { return load_vec(tensor + t * stride + i); };
+    };
+    prepare_sub(N, prepared, in(r), in(k), 0, kGroup, task.group);
+    for_columns<kGroupVecs>(task.columns, [&](auto vecs, int64_t column) HWY_ATTR {
+      pass_group<vecs()>(N, stride, prepared, task.group, v + column, from + column, to + column, y + column, ahead);
+    });
+  }
+  for (; begin < end; next(1)) {
+    Vec score = zero();
+    for (int64_t i = 0; i < N; i += kLanes) {
+      score = hn::MulAdd(hn::Mul(load_vec(r + i), load_vec(u + i)), load_vec(k + i), score);
     }
-  }
-  constexpr int64_t kAhead = 4;  // tokens: a pair later than the next, to be there in time
-  const int64_t asks = (last - first + kPairVecs * kLanes - 1) / (kPairVecs * kLanes) * (N / 8);
-  Ahead ahead(p, tensors, head, {.first = first, .last = last}, 2, asks);
-  int64_t t = 0;
-  for (; t + 2 <= T; t += 2, from = to) {
-    const int64_t a = t * stride, b = a + stride;
-    ahead.start(t + kAhead);
-    const Scores scores = prepare<2, Element>(N, {r + a, r + b}, {k + a, k + b}, {v + a, v + b}, w, u, scratch);
-    passes<2, kPairVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a, y + b}, ahead);
-  }
-  if (t < T) {
-    const int64_t a = t * stride;
-    ahead.start(T);
-    const Scores scores = prepare<1, Element>(N, {r + a}, {k + a}, {v + a}, w, u, scratch);
-    passes<1, kSingleVecs, Element>(N, scratch, scores, first, last, w, from, to, {y + a}, ahead);
+    float sums[4];
+    store_sums(score, zero(), zero(), zero(), sums);
+    for_columns<kTokenVecs>(task.columns, [&](auto vecs, int64_t column) HWY_ATTR {
+      pass_token<vecs()>(N, r, k, w, sums[0], v + column, from + column, to + column, y + column);
+    });
   }
 }
 
+// How the work is divided: with at least as many heads as threads a thread takes whole ones, a few neighbours at a time
+// and in turns through some hundred tokens, as their rows lie side by side in pages of memory whose addresses are
+// translated once for all of them. With fewer it takes some of a state's columns, which do not depend on each other.
+struct Plan {
+  static constexpr int64_t kHeadsOfTask = 4;  // at most
+  static constexpr int64_t kTurn = 384;       // tokens
+
+  int64_t N, heads, threads;
+  int64_t parts;  // of a state's columns
+  int64_t tasks;
+
+  Plan(const Problem& p, int64_t thread_count) : N(p.N), heads(p.B * p.H), threads(thread_count) {
+    parts = std::min((threads + heads - 1) / heads, N / kLanes);
+    const int64_t at_once = threads * heads_of_task();
+    tasks = parts > 1 ? heads * parts : (heads + at_once - 1) / at_once * threads;
+  }
+  int64_t heads_of_task() const { return std::clamp<int64_t>(heads / threads, 1, kHeadsOfTask); }
+  size_t head_bytes() const { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
+  size_t thread_bytes() const { return Group::bytes(N) + static_cast<size_t>(heads_of_task()) * head_bytes(); }
+
+  Task task(int64_t index, std::byte* memory) const {
+    const int64_t vectors = N / kLanes, of_part = tasks / parts, part = index % parts;
+    return {.first = heads * (index / parts) / of_part,
+            .last = heads * (index / parts + 1) / of_part,
+            .columns = {.first = vectors * part / parts * kLanes, .last = vectors * (part + 1) / parts * kLanes},
+            .prepared = reinterpret_cast<Head*>(memory + Group::bytes(N)),
+            .group = Group(memory)};
+  }
+};
+
 template <class Element>
 void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor) {
-  const int64_t heads = p.B * p.H, threads = executor.threads();
-  const int64_t parts = std::min((threads + heads - 1) / heads, p.N / kLanes);
-  const int64_t columns = (p.N / kLanes + parts - 1) / parts * kLanes;
-  const size_t bytes = Scratch::bytes(p.N);
-  std::byte* memory = executor.scratch(bytes * static_cast<size_t>(threads)).data();
-  executor.parallel_for(heads * parts, [&](int64_t task, int thread) {
-    const int64_t first = task % parts * columns;
-    run_columns<Element>(p, tensors, task / parts, first, std::min(first + columns, p.N),
-                         Scratch(memory + bytes * static_cast<size_t>(thread), p.N));
+  const Plan plan(p, executor.threads());
+  std::byte* memory = executor.scratch(plan.thread_bytes() * static_cast<size_t>(plan.threads)).data();
+  const int64_t T = p.new_tokens();
+  executor.parallel_for(plan.tasks, [&](int64_t index, int thread) {
+    const Task task = plan.task(index, memory + plan.thread_bytes() * static_cast<size_t>(thread));
+    for (int64_t head = task.first; T >= kGroup && head < task.last; ++head) {
+      const int64_t at = head % p.H * p.N;
+      prepare_head<kGroup>(p.N, tensors.w + at, tensors.u + at, kGroup, true,
+                           task.prepared + (head - task.first) * blocks_of(p.N));
+    }
+    for (int64_t t = 0; t < T; t += Plan::kTurn) {
+      for (int64_t head = task.first; head < task.last; ++head) {
+        run_tokens<Element>(p, tensors, task, head, t, std::min(t + Plan::kTurn, T));
+      }
+    }
   });
 }
 
@@ -198,7 +228,9 @@ void run(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor)
   }
 }
 
-size_t extra_bytes(const Problem& p, int threads) { return Scratch::bytes(p.N) * static_cast<size_t>(threads); }
+size_t extra_bytes(const Problem& p, int threads) {
+  return Plan(p, threads).thread_bytes() * static_cast<size_t>(threads);
+}
 
 int lanes() { return kLanes; }
 
