@@ -36,6 +36,15 @@ HWY_INLINE Vec load_vec(const BFloat16* from) {
   return hn::BitCast(Floats(), hn::ShiftLeft<16>(hn::PromoteTo(words, bits)));
 }
 
+// Of which `count` elements exist, or none; zeros in place of the others.
+template <class Element>
+HWY_INLINE Vec load_first(const Element* from, int64_t count) {
+  if (count >= kLanes) return load_vec(from);
+  Element row[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) row[i] = from[i];
+  return load_vec(row);
+}
+
 HWY_INLINE void store_vec(Vec value, float* to) { hn::StoreU(value, Floats(), to); }
 
 // The bits of bf16, rounded to nearest even as BFloat16 does, in the upper halves; the lower ones are not cleared.

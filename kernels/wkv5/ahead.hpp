@@ -1,6 +1,8 @@
-// Rows of r, k, v and y that will be needed soon, asked for one at a time while something else is computed. They lie H
-// N elements apart, so that the hardware does not foresee them. Asked for all at once they would fill its miss buffers
-// and stall what is computed, or be dropped. They go to L2, as L1 is full of the state and the present tokens.
+// Rows of r, k, v and y that will be needed soon, asked for a few cache lines at a time while something else is
+// computed. One head's lie H N elements apart, each in a page of memory of its own, whose address takes long to
+// translate: so neighbouring heads take turns through time, and what the next turn needs of all of them is asked for in
+// the order in which it lies in memory. Asked for all at once the rows would fill the miss buffers and stall what is
+// computed, or be dropped. They go to L2, as L1 is full of the state and the present tokens.
 #pragma once
 
 #include <algorithm>
@@ -19,47 +21,75 @@ struct Columns {
   int64_t count() const { return last - first; }
 };
 
+// Heads [first, last), all of one batch entry.
+struct Heads {
+  int64_t first, last;
+  int64_t count() const { return last - first; }
+};
+
+// Which neighbouring heads a thread takes in turns: as many as fill a page's part of a row, if there are enough for all
+// threads.
+class TurnPlan {
+ public:
+  TurnPlan(const Problem& p, int64_t threads) : B_(p.B), H_(p.H) {
+    constexpr int64_t kPage = 4096;
+    const int64_t most = std::max<int64_t>(1, kPage / (p.N * static_cast<int64_t>(size_of(p.dtype))));
+    groups_ = (H_ + most - 1) / most;
+    // More and smaller ones until the threads have the same number, or so many that it does not matter.
+    while (groups_ < H_ && tasks() % threads != 0 && tasks() < 4 * threads) ++groups_;
+  }
+
+  int64_t tasks() const { return B_ * groups_; }
+  Heads heads(int64_t task) const {
+    const int64_t entry = task / groups_ * H_, group = task % groups_;
+    return {.first = entry + H_ * group / groups_, .last = entry + H_ * (group + 1) / groups_};
+  }
+  int64_t most_heads() const { return (H_ + groups_ - 1) / groups_; }
+
+ private:
+  int64_t B_, H_;
+  int64_t groups_;  // of each batch entry's heads
+};
+
 class Ahead {
  public:
-  // Of a head, `tokens` at a time in `asks` calls of ask. Of v and y only the columns: to ask for those that another
-  // thread writes would take them from it.
-  Ahead(const Problem& p, const Wkv5Tensors& tensors, int64_t head, Columns columns, int64_t tokens, int64_t asks)
-      : T_(p.new_tokens()),
-        tokens_(tokens),
-        rows_per_ask_(4.0 * static_cast<double>(tokens) / static_cast<double>(asks)) {
+  // Asks for the rows of `tokens` tokens in `asks` calls of ask. Of one head's v and y only the columns: to ask for
+  // those that another thread writes would take them from it.
+  Ahead(const Problem& p, const Wkv5Tensors& tensors, Heads heads, Columns columns, int64_t tokens, int64_t asks)
+      : T_(p.new_tokens()), tokens_(tokens) {
     const auto size = static_cast<int64_t>(size_of(p.dtype));
-    const int64_t at = (head / p.H * T_ * p.H + head % p.H) * p.N * size, bytes = p.N * size;
-    const int64_t part_at = at + columns.first * size,
-                  part_bytes = std::min(columns.count(), p.N - columns.first) * size;
+    stride_ = p.H * p.N * size;
+    const int64_t at = (heads.first / p.H * T_ * p.H + heads.first % p.H) * p.N * size;
+    int64_t part_at = at, bytes = heads.count() * p.N * size, part_bytes = bytes;
+    if (heads.count() == 1) {
+      part_at += columns.first * size;
+      part_bytes = (std::min(columns.last, p.N) - columns.first) * size;
+    }
     tensors_ = {Rows{tensors.r + at, bytes}, Rows{tensors.k + at, bytes}, Rows{tensors.v + part_at, part_bytes},
                 Rows{tensors.y + part_at, part_bytes}};
-    stride_ = p.H * p.N * size;
+    int64_t lines = 0;
+    for (const Rows& rows : tensors_) lines += tokens * ((rows.bytes + kLine - 1) / kLine);
+    lines_per_ask_ = (lines + asks - 1) / asks;
   }
 
   // From now on the rows of this token and the next, as far as they exist.
   void start(int64_t token) {
     token_ = token;
-    tensor_ = tensors_.begin();
+    tensor_ = token < T_ ? tensors_.begin() : tensors_.end();
     rows_left_ = 0;
-    due_ = 0;
-    if (token >= T_) tensor_ = tensors_.end();
+    line_ = end_ = nullptr;
   }
 
   void ask() {
-    for (due_ += rows_per_ask_; due_ >= 1; due_ -= 1) {
-      if (rows_left_ == 0) {
-        if (tensor_ == tensors_.end()) return;
-        row_ = tensor_->first + token_ * stride_;
-        bytes_ = tensor_->bytes;
-        rows_left_ = std::min(T_ - token_, tokens_);
-        ++tensor_;
+    const std::byte* line = line_;
+    for (int64_t left = lines_per_ask_; left > 0; --left, line += kLine) {
+      if (line == end_) {
+        if (!next_row()) break;
+        line = line_;
       }
-      for (const std::byte *line = row_, *end = row_ + bytes_; line < end; line += kLine) {
-        __builtin_prefetch(line, 0, 2);
-      }
-      row_ += stride_;
-      --rows_left_;
+      __builtin_prefetch(line, 0, 2);
     }
+    line_ = line;
   }
 
  private:
@@ -70,12 +100,26 @@ class Ahead {
     int64_t bytes;           // of a token
   };
 
-  int64_t T_, tokens_, stride_;
-  double rows_per_ask_, due_ = 0;
+  bool next_row() {
+    if (rows_left_ == 0) {
+      if (tensor_ == tensors_.end()) return false;
+      row_ = tensor_->first + token_ * stride_;
+      row_bytes_ = tensor_->bytes;
+      rows_left_ = std::min(T_ - token_, tokens_);
+      ++tensor_;
+    }
+    line_ = row_;
+    end_ = row_ + (row_bytes_ + kLine - 1) / kLine * kLine;
+    row_ += stride_;
+    --rows_left_;
+    return true;
+  }
+
+  int64_t T_, tokens_, stride_, lines_per_ask_;
   std::array<Rows, 4> tensors_{};
   const Rows* tensor_ = tensors_.end();  // the next
-  int64_t token_ = 0, rows_left_ = 0, bytes_ = 0;
-  const std::byte* row_ = nullptr;
+  int64_t token_ = 0, rows_left_ = 0, row_bytes_ = 0;
+  const std::byte *row_ = nullptr, *line_ = nullptr, *end_ = nullptr;
 };
 
 }  // namespace wkv::kernels

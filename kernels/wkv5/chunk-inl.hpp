@@ -183,46 +183,85 @@ HWY_INLINE void prepare_sub(int64_t channels, const HeadBlock<kTokens>* heads, c
   store_sums(s30, s31, s32, s33, chunk.scores[first + 3] + first);
 }
 
-// A between the tokens of a sub-chunk and an earlier one, whose k' is by now relative to the later one's start.
-template <int kTokens>
-HWY_INLINE void score_subs(int64_t N, int later, int earlier, const Chunk<kTokens>& chunk) {
-  for (int p = later * kSub; p < (later + 1) * kSub; p += 2) {
-    Vec sum[2][kSub];
-    for (int q = 0; q < kSub; ++q) sum[0][q] = sum[1][q] = zero();
-    for (int64_t i = 0; i < padded(N); i += kLanes) {
-      const ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
-      const int64_t c = i % kChannels;
-      const Vec r0 = load_vec(block.r[p] + c), r1 = load_vec(block.r[p + 1] + c);
-      for (int q = 0; q < kSub; ++q) {
-        const Vec k = load_vec(block.k[earlier * kSub + q] + c);
-        sum[0][q] = hn::MulAdd(r0, k, sum[0][q]);
-        sum[1][q] = hn::MulAdd(r1, k, sum[1][q]);
+// A between the tokens of sub-chunk `kLater` and all earlier ones. r' comes relative to the sub-chunk's start; times
+// w^4 after each earlier one, of which the nearest comes first, it is relative to the start of the next, at last the
+// chunk's.
+template <int kLater, int kTokens>
+HWY_INLINE void score_sub(int64_t N, const HeadBlock<kTokens>* heads, const Chunk<kTokens>& chunk) {
+  constexpr int kRows = kManyRegisters ? 2 : 1;
+  for (int p = kLater * kSub; p < (kLater + 1) * kSub; p += kRows) {
+    Vec sum[kRows][kLater][kSub];
+    HWY_UNROLL(4)
+    for (int m = 0; m < kRows; ++m) {
+      HWY_UNROLL(4)
+      for (int earlier = 0; earlier < kLater; ++earlier) {
+        HWY_UNROLL(4)
+        for (int q = 0; q < kSub; ++q) sum[m][earlier][q] = zero();
       }
     }
-    for (int row = 0; row < 2; ++row) {
-      store_sums(sum[row][0], sum[row][1], sum[row][2], sum[row][3], chunk.scores[p + row] + earlier * kSub);
+    for (int64_t i = 0; i < padded(N); i += kLanes) {
+      ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
+      const int64_t c = i % kChannels;
+      const Vec over_sub = load_vec(heads[i / kChannels].power[kSub] + c);
+      Vec r[kRows];
+      HWY_UNROLL(4)
+      for (int m = 0; m < kRows; ++m) r[m] = load_vec(block.r[p + m] + c);
+      HWY_UNROLL(4)
+      for (int earlier = kLater - 1; earlier >= 0; --earlier) {
+        HWY_UNROLL(4)
+        for (int q = 0; q < kSub; ++q) {
+          const Vec k = load_vec(block.k[earlier * kSub + q] + c);
+          HWY_UNROLL(4)
+          for (int m = 0; m < kRows; ++m) sum[m][earlier][q] = hn::MulAdd(r[m], k, sum[m][earlier][q]);
+        }
+        HWY_UNROLL(4)
+        for (int m = 0; m < kRows; ++m) r[m] = hn::Mul(r[m], over_sub);
+      }
+      HWY_UNROLL(4)
+      for (int m = 0; m < kRows; ++m) store_vec(r[m], block.r[p + m] + c);
+    }
+    HWY_UNROLL(4)
+    for (int m = 0; m < kRows; ++m) {
+      HWY_UNROLL(4)
+      for (int earlier = 0; earlier < kLater; ++earlier) {
+        const auto& sums = sum[m][earlier];
+        store_sums(sums[0], sums[1], sums[2], sums[3], chunk.scores[p + m] + earlier * kSub);
+      }
     }
   }
 }
 
-// The factors of a chunk of which `tokens` tokens exist; r, k and v point at the first's. Rows of tokens that do not
-// exist are zero, in the first sub-chunk or, where there is a second one, in all. Of v only these columns are brought.
+template <int kTokens, int kLater = 1>
+HWY_INLINE void score_subs(int64_t N, const HeadBlock<kTokens>* heads, int tokens, const Chunk<kTokens>& chunk,
+                           Ahead& ahead) {
+  if constexpr (kLater * kSub < kTokens) {
+    if (kLater * kSub >= tokens) return;
+    ahead.ask();
+    score_sub<kLater>(N, heads, chunk);
+    score_subs<kTokens, kLater + 1>(N, heads, tokens, chunk, ahead);
+  }
+}
+
+// Calls of ask by prepare_scores.
+template <int kTokens>
+inline constexpr int64_t kAsksOfScores = 2 * kTokens / kSub - 1;
+
+// r', A, and k' relative to the end of its sub-chunk, of a chunk of which `tokens` tokens exist; r and k point at the
+// first's. Rows of tokens that do not exist are zero, in the first sub-chunk or, where there is a second one, in all.
 template <int kTokens, class Element>
-HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const Element* r, const Element* k,
-                              const Element* v, int64_t stride, int tokens, Columns columns,
-                              const Chunk<kTokens>& chunk) {
+HWY_INLINE void prepare_scores(int64_t N, const HeadBlock<kTokens>* heads, const Element* r, const Element* k,
+                               int64_t stride, int tokens, const Chunk<kTokens>& chunk, Ahead& ahead) {
   const Columns all{.first = 0, .last = padded(N)};
   const auto row = [&](const Element* tensor, int t) { return t < tokens ? tensor + t * stride : nullptr; };
-  const int rows = tokens > kSub ? kTokens : kSub;
-  for (int t = 0; t < rows; ++t) copy_row<kTokens>(N, columns, row(v, t), chunk.blocks->v[t]);
   // Whole sub-chunks of whole panels are taken from where they lie.
   const int direct = N == padded(N) ? tokens / kSub : 0;
-  for (int t = direct * kSub; t < rows; ++t) {
+  for (int t = direct * kSub, rows = tokens > kSub ? kTokens : kSub; t < rows; ++t) {
     copy_row<kTokens>(N, all, row(r, t), chunk.blocks->r[t]);
     copy_row<kTokens>(N, all, row(k, t), chunk.blocks->k[t]);
   }
   for (int sub = 0; sub * kSub < tokens; ++sub) {
     const int first = sub * kSub, count = std::min(tokens - first, kSub);
+    ahead.ask();
     if (sub < direct) {
       const auto in = [&](const Element* tensor) {
         return [=](int p, int64_t i) HWY_ATTR { return load_vec(tensor + (first + p) * stride + i); };
@@ -236,21 +275,16 @@ HWY_INLINE void prepare_chunk(int64_t N, const HeadBlock<kTokens>* heads, const 
       };
       prepare_sub(padded(N), heads, in(chunk.blocks->r), in(chunk.blocks->k), sub, count, chunk);
     }
-    if (sub == 0) continue;
-    for (int earlier = 0; earlier < sub; ++earlier) score_subs(N, sub, earlier, chunk);
-    for (int64_t i = 0; i < padded(N); i += kLanes) {
-      ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
-      const int64_t c = i % kChannels;
-      const Vec over_sub = load_vec(heads[i / kChannels].power[count] + c);
-      const Vec from_start = load_vec(heads[i / kChannels].sub_power[sub] + c);
-      for (int q = 0; q < sub * kSub; ++q) {
-        store_vec(hn::Mul(load_vec(block.k[q] + c), over_sub), block.k[q] + c);
-      }
-      for (int p = sub * kSub; p < (sub + 1) * kSub; ++p) {
-        store_vec(hn::Mul(load_vec(block.r[p] + c), from_start), block.r[p] + c);
-      }
-    }
   }
+  score_subs(N, heads, tokens, chunk, ahead);
+}
+
+// What k' of a sub-chunk is to be multiplied with: the decay of channels c and on over the tokens after the sub-chunk.
+template <int kTokens>
+HWY_INLINE Vec decay_after(const HeadBlock<kTokens>& head, int sub, int tokens, int64_t c) {
+  const int last_sub = (tokens - 1) / kSub;
+  if (sub >= last_sub) return load_vec(head.power[0] + c);
+  return hn::Mul(load_vec(head.sub_power[last_sub - 1 - sub] + c), load_vec(head.power[tokens - last_sub * kSub] + c));
 }
 
 }  // namespace wkv::kernels::HWY_NAMESPACE

@@ -1,13 +1,12 @@
 // Runs WKV5 chunk by chunk: which thread takes which chunks and columns of a state through what chunk-inl.hpp computes.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
 //
-// With at least as many heads as threads a thread takes whole heads, a few neighbours at a time, and takes them in
-// turns through some hundred tokens: their rows lie side by side in pages of memory whose addresses are translated once
-// for all of them. With fewer, several threads share a head, each with some of the state's columns, which do not depend
-// on each other: what a chunk needs beside them (r', k', A; about a sixth of all work) every one of them computes for
-// itself, as fetching it from another core takes longer. With more threads than panels of columns, time is cut into
-// segments too: first every segment but the last is run for its final state only, all but the first from zero, then
-// these are chained, S' = w^length S + local, and all segments run from the states they start at.
+// With at least as many heads as threads a thread takes neighbouring whole ones, in turns (ahead.hpp). With fewer,
+// several threads share a head, each with some of the state's columns, which do not depend on each other: what a chunk
+// needs beside them (r', k', A; about a sixth of all work) every one of them computes for itself, as fetching it from
+// another core takes longer. With more threads than panels of columns, time is cut into segments too: first every
+// segment but the last is run for its final state only, all but the first from zero, then these are chained, S' =
+// w^length S + local, and all segments run from the states they start at.
 #if defined(WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
 #undef WKV_KERNELS_WKV5_CHUNK_SCHEDULE_INL_HPP
@@ -31,16 +30,20 @@ namespace wkv::kernels::HWY_NAMESPACE {
 // How the work is divided: into streams, each a segment in time and a part of the columns of one head's state.
 struct Plan {
   static constexpr int64_t kMinSegment = 16;  // chunks
-  static constexpr int64_t kTurn = 32;        // chunks that a head advances before its neighbours do
-  static constexpr int64_t kHeadsOfTask = 4;  // at most, where a thread takes whole heads
+  static constexpr int64_t kTurn = 1;         // chunks that a head advances before its neighbours do
 
   int64_t N, heads, threads, chunks;
+  TurnPlan turns;
   int64_t parts = 1;     // of a state's column panels
   int64_t segments = 1;  // of a head, in time
   int64_t segment_chunks;
 
   Plan(const Problem& p, int64_t chunk_tokens, int64_t thread_count)
-      : N(p.N), heads(p.B * p.H), threads(thread_count), chunks((p.new_tokens() + chunk_tokens - 1) / chunk_tokens) {
+      : N(p.N),
+        heads(p.B * p.H),
+        threads(thread_count),
+        chunks((p.new_tokens() + chunk_tokens - 1) / chunk_tokens),
+        turns(p, thread_count) {
     if (heads < threads) {
       parts = std::min((threads + heads - 1) / heads, panels());
       segments = std::clamp<int64_t>(threads / (heads * parts), 1, std::max<int64_t>(chunks / kMinSegment, 1));
@@ -52,16 +55,17 @@ struct Plan {
   int64_t panels() const { return padded(N) / kPanel; }
   int64_t widest_part() const { return (panels() + parts - 1) / parts * kPanel; }
   bool whole_heads() const { return heads >= threads; }
-  int64_t heads_of_task() const { return std::min(heads / threads, kHeadsOfTask); }
   int64_t streams() const { return segments * heads * parts; }
-  int64_t slots() const { return whole_heads() ? threads * heads_of_task() : streams(); }  // streams in memory at once
+  // Streams in memory at once.
+  int64_t slots() const { return whole_heads() ? threads * turns.most_heads() : streams(); }
 };
 
 struct Stream {
   int64_t head, part, segment, slot;
 };
 
-// Kernel: kTokens, kKeyRows, chunk_bytes(N), prepare, outputs, advance (see cpu_chunked.cpp).
+// Kernel: kTokens, kKeyRows, chunk_bytes(N), rounded_bytes(N), asks_of_panel(N), prepare, round, outputs, advance (see
+// cpu_bf16_dot.cpp).
 template <class Kernel, class Element>
 class ChunkSchedule {
  public:
@@ -72,19 +76,18 @@ class ChunkSchedule {
 
   static size_t extra_bytes(const Problem& p, int threads) {
     const Plan plan(p, kTokens, threads);
-    return static_cast<size_t>(plan.slots()) * slot_bytes(plan);
+    return static_cast<size_t>(plan.threads) * Kernel::chunk_bytes(p.N) +
+           static_cast<size_t>(plan.slots()) * slot_bytes(plan);
   }
 
   void run() {
     if (plan_.whole_heads()) {
-      const int64_t at_once = plan_.threads * plan_.heads_of_task();
-      const int64_t tasks = (plan_.heads + at_once - 1) / at_once * plan_.threads;
-      executor_.parallel_for(tasks, [&](int64_t task, int thread) {
-        run_heads(plan_.heads * task / tasks, plan_.heads * (task + 1) / tasks, thread * plan_.heads_of_task());
+      executor_.parallel_for(plan_.turns.tasks(), [&](int64_t task, int thread) {
+        run_heads(plan_.turns.heads(task), thread * plan_.turns.most_heads(), chunk_memory(thread));
       });
       return;
     }
-    for_streams(0, plan_.segments, [&](const Stream& stream) {
+    for_streams(0, plan_.segments, [&](const Stream& stream, int) {
       start(stream);
       if (stream.segment == 0) {
         load_state(stream);
@@ -93,12 +96,13 @@ class ChunkSchedule {
       }
     });
     if (plan_.segments > 1) {
-      for_streams(0, plan_.segments - 1, [&](const Stream& stream) { run_segment(stream, false); });
-      for_streams(0, 1, [&](const Stream& stream) { chain_segments(stream); });
+      for_streams(0, plan_.segments - 1,
+                  [&](const Stream& stream, int thread) { run_segment(stream, false, chunk_memory(thread)); });
+      for_streams(0, 1, [&](const Stream& stream, int) { chain_segments(stream); });
     }
-    for_streams(0, plan_.segments, [&](const Stream& stream) {
+    for_streams(0, plan_.segments, [&](const Stream& stream, int thread) {
       if (plan_.segments > 1 && stream.segment == 0) load_state(stream);
-      run_segment(stream, true);
+      run_segment(stream, true, chunk_memory(thread));
       if (stream.segment == plan_.segments - 1) store_state(stream);
     });
   }
@@ -112,14 +116,25 @@ class ChunkSchedule {
     return static_cast<size_t>(padded(plan.N) * plan.widest_part()) * sizeof(float);
   }
   static size_t slot_bytes(const Plan& plan) {
-    return head_bytes(plan.N) + state_bytes(plan) + Kernel::chunk_bytes(plan.N);
+    return head_bytes(plan.N) + state_bytes(plan) +
+           static_cast<size_t>(plan.widest_part() / kPanel) * Kernel::rounded_bytes(plan.N);
   }
 
-  std::byte* slot(const Stream& stream) const { return memory_ + static_cast<size_t>(stream.slot) * slot_bytes(plan_); }
+  // Memory of a thread for the chunk that it is at; zero in the beginning.
+  std::byte* chunk_memory(int thread) const {
+    std::byte* memory = memory_ + static_cast<size_t>(thread) * Kernel::chunk_bytes(p_.N);
+    std::memset(memory, 0, Kernel::chunk_bytes(p_.N));
+    return memory;
+  }
+  std::byte* slot(const Stream& stream) const {
+    return memory_ + static_cast<size_t>(plan_.threads) * Kernel::chunk_bytes(p_.N) +
+           static_cast<size_t>(stream.slot) * slot_bytes(plan_);
+  }
   Head* head_of(const Stream& stream) const { return reinterpret_cast<Head*>(slot(stream)); }
   // The part's panels one after the other, each padded(N) x kPanel.
   float* state_of(const Stream& stream) const { return reinterpret_cast<float*>(slot(stream) + head_bytes(p_.N)); }
-  std::byte* chunk_of(const Stream& stream) const { return slot(stream) + head_bytes(p_.N) + state_bytes(plan_); }
+  // What a kernel keeps of each of these panels in another form.
+  std::byte* rounded_of(const Stream& stream) const { return slot(stream) + head_bytes(p_.N) + state_bytes(plan_); }
 
   Columns columns_of(const Stream& stream) const {
     return {.first = plan_.panels() * stream.part / plan_.parts * kPanel,
@@ -130,12 +145,13 @@ class ChunkSchedule {
   template <class Body>
   void for_streams(int64_t first, int64_t last, const Body& body) const {
     const int64_t per_segment = plan_.heads * plan_.parts;
-    executor_.parallel_for((last - first) * per_segment, [&](int64_t task, int) {
+    executor_.parallel_for((last - first) * per_segment, [&](int64_t task, int thread) {
       const int64_t slot = first * per_segment + task;
       body(Stream{.head = slot / plan_.parts % plan_.heads,
                   .part = slot % plan_.parts,
                   .segment = slot / per_segment,
-                  .slot = slot});
+                  .slot = slot},
+           thread);
     });
   }
 
@@ -152,50 +168,75 @@ class ChunkSchedule {
     const int64_t h = stream.head % p_.H;
     prepare_head<kTokens>(p_.N, tensors_.w + h * p_.N, tensors_.u + h * p_.N, tokens_of(plan_.chunks - 1),
                           p_.new_tokens() >= kTokens, head_of(stream));
-    std::memset(chunk_of(stream), 0, Kernel::chunk_bytes(p_.N));
   }
 
-  // Heads [first, last) in the slots from `slot` on.
-  void run_heads(int64_t first, int64_t last, int64_t slot) const {
+  // Whole heads, in the slots from `slot` on.
+  void run_heads(Heads heads, int64_t slot, std::byte* memory) const {
     const auto for_heads = [&](const auto& body) {
-      for (int64_t head = first; head < last; ++head) {
-        body(Stream{.head = head, .part = 0, .segment = 0, .slot = slot + head - first});
+      for (int64_t head = heads.first; head < heads.last; ++head) {
+        body(Stream{.head = head, .part = 0, .segment = 0, .slot = slot + head - heads.first});
       }
     };
-    for_heads([&](const Stream& stream) { start(stream), load_state(stream); });
+    const Columns columns{.first = 0, .last = padded(p_.N)};
+    Ahead ahead(p_, tensors_, heads, columns, Plan::kTurn * kTokens,
+                heads.count() * Plan::kTurn * asks_of_chunk(columns));
+    for_heads([&](const Stream& stream) { start(stream), load_state(stream), round(stream); });
     for (int64_t turn = 0; turn < plan_.chunks; turn += Plan::kTurn) {
+      ahead.start((turn + Plan::kTurn) * kTokens);
       const int64_t end = std::min(turn + Plan::kTurn, plan_.chunks);
-      for_heads([&](const Stream& stream) { run_chunks(stream, turn, end, true); });
+      for_heads([&](const Stream& stream) { run_chunks(stream, turn, end, true, memory, ahead); });
     }
     for_heads([&](const Stream& stream) { store_state(stream); });
   }
 
-  void run_segment(const Stream& stream, bool with_outputs) const {
+  void run_segment(const Stream& stream, bool with_outputs, std::byte* memory) const {
     const int64_t first = stream.segment * plan_.segment_chunks;
-    run_chunks(stream, first, std::min(first + plan_.segment_chunks, plan_.chunks), with_outputs);
-  }
-
-  void run_chunks(const Stream& stream, int64_t first, int64_t last, bool with_outputs) const {
+    const int64_t last = std::min(first + plan_.segment_chunks, plan_.chunks);
     const Columns columns = columns_of(stream);
-    const int64_t asks = columns.count() / kPanel * (padded(p_.N) / Kernel::kKeyRows);
-    Ahead ahead(p_, tensors_, stream.head, columns, kTokens, asks);
-    for (int64_t chunk = first; chunk < last; ++chunk) run_chunk(stream, columns, chunk, with_outputs, ahead);
+    Ahead ahead(p_, tensors_, {stream.head, stream.head + 1}, columns, kTokens, asks_of_chunk(columns));
+    round(stream);
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      ahead.start((chunk + 1) * kTokens);
+      run_chunks(stream, chunk, chunk + 1, with_outputs, memory, ahead);
+    }
   }
 
-  void run_chunk(const Stream& stream, Columns columns, int64_t chunk, bool with_outputs, Ahead& ahead) const {
-    const auto at = [&](const std::byte* tensor) {
-      return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
-    };
-    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
-    const int tokens = tokens_of(chunk);
-    std::byte* memory = chunk_of(stream);
-    Kernel::template prepare<Element>(p_.N, head_of(stream), at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(),
-                                      tokens, columns, memory);
-    ahead.start((chunk + 1) * kTokens);
+  int64_t asks_of_chunk(Columns columns) const {
+    return kAsksOfScores<kTokens> + columns.count() / kPanel * Kernel::asks_of_panel(p_.N);
+  }
+
+  // body(column, panel, rounded) for the panels of a stream's state, each of which begins with a column.
+  template <class Body>
+  void for_panels(const Stream& stream, const Body& body) const {
+    const auto [first, last] = columns_of(stream);
     float* panel = state_of(stream);
-    for (int64_t column = columns.first; column < columns.last; column += kPanel, panel += padded(p_.N) * kPanel) {
-      if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, y, stride());
-      Kernel::advance(p_.N, head_of(stream), memory, tokens, column, panel, ahead);
+    std::byte* rounded = rounded_of(stream);
+    for (int64_t column = first; column < last; column += kPanel) {
+      body(column, panel, rounded);
+      panel += padded(p_.N) * kPanel;
+      rounded += Kernel::rounded_bytes(p_.N);
+    }
+  }
+
+  void round(const Stream& stream) const {
+    for_panels(stream, [&](int64_t, const float* panel, std::byte* rounded) { Kernel::round(p_.N, panel, rounded); });
+  }
+
+  void run_chunks(const Stream& stream, int64_t first, int64_t last, bool with_outputs, std::byte* memory,
+                  Ahead& ahead) const {
+    for (int64_t chunk = first; chunk < last; ++chunk) {
+      const auto at = [&](const std::byte* tensor) {
+        return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
+      };
+      Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
+      const int tokens = tokens_of(chunk);
+      const Head* head = head_of(stream);
+      Kernel::template prepare<Element>(p_.N, head, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(), tokens,
+                                        columns_of(stream), memory, ahead);
+      for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
+        if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, stride(), ahead);
+        Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
+      });
     }
   }
 

@@ -91,7 +91,7 @@ struct Tile {
 template <class Dot>
 struct Bf16Dot {
   static constexpr int kTokens = 16;
-  static constexpr int kKeyRows = kRows;
+  static constexpr int64_t kChannelsOfAsk = 16;  // of a pass for y, for each time that later rows are asked for
   using Head = HeadBlock<kTokens>;
 
   // A chunk's factors: as they are made, in fp32, and as they are multiplied.
@@ -102,11 +102,10 @@ struct Bf16Dot {
           r(reinterpret_cast<uint32_t*>(memory + Chunk<kTokens>::bytes(N))),
           k(r + kTokens * channels / 2),
           v(k + kTokens / 2 * channels),
-          scores(v + kTokens / 2 * channels),
-          state(scores + kTokens * kTokens / 2) {}
+          scores(v + kTokens / 2 * channels) {}
     static size_t bytes(int64_t N) {
       const size_t channels = padded(N), pairs = 3 * kTokens * channels / 2 + kTokens * kTokens / 2;
-      return Chunk<kTokens>::bytes(N) + (pairs + channels * channels / 2) * sizeof(uint32_t);
+      return Chunk<kTokens>::bytes(N) + pairs * sizeof(uint32_t);
     }
 
     int64_t channels;
@@ -115,66 +114,96 @@ struct Bf16Dot {
     uint32_t* k;       // (token pair, channel)
     uint32_t* v;       // (token pair, channel)
     uint32_t* scores;  // A: (token, token pair)
-    uint32_t* state;   // panels one after the other: (channel pair, column)
   };
 
   static size_t chunk_bytes(int64_t N) { return Memory::bytes(N); }
+  static int64_t asks_of_panel(int64_t N) { return padded(N) / kRows + padded(N) / kChannelsOfAsk * (kTokens / kRows); }
+  // Of a panel of the state, as outputs multiplies it: (channel pair, column).
+  static size_t rounded_bytes(int64_t N) { return static_cast<size_t>(padded(N)) / 2 * kPanel * sizeof(uint32_t); }
   static int whole_subs(int tokens) { return (tokens + kSub - 1) / kSub * kSub; }
 
   template <class Element>
   static void prepare(int64_t N, const Head* heads, const Element* r, const Element* k, const Element* v,
-                      int64_t stride, int tokens, Columns columns, std::byte* bytes) {
+                      int64_t stride, int tokens, Columns columns, std::byte* bytes, Ahead& ahead) {
     const Memory memory(N, bytes);
-    prepare_chunk(N, heads, r, k, v, stride, tokens, columns, memory.made);
+    prepare_scores(N, heads, r, k, stride, tokens, memory.made, ahead);
     const auto row = [](uint32_t* pairs, int64_t at) { return reinterpret_cast<uint16_t*>(pairs) + at; };
     for (int t = 0; t < whole_subs(tokens); t += 2) {
       for (int64_t i = 0; i < memory.channels; i += kLanes) {
         const ChunkBlock<kTokens>& block = memory.made.blocks[i / kChannels];
-        const int64_t c = i % kChannels, at = t / 2 * memory.channels + i;
+        const int64_t c = i % kChannels;
         Dot::store_rounded(load_vec(block.r[t] + c), row(memory.r, t * memory.channels + i));
         Dot::store_rounded(load_vec(block.r[t + 1] + c), row(memory.r, (t + 1) * memory.channels + i));
-        store_pairs(Dot::pairs(load_vec(block.k[t] + c), load_vec(block.k[t + 1] + c)), memory.k + at);
-        if (i < columns.first || i >= columns.last) continue;
-        store_pairs(Dot::pairs(load_vec(block.v[t] + c), load_vec(block.v[t + 1] + c)), memory.v + at);
+        const Vec after = decay_after(heads[i / kChannels], t / kSub, tokens, c);
+        store_pairs(Dot::pairs(hn::Mul(load_vec(block.k[t] + c), after), hn::Mul(load_vec(block.k[t + 1] + c), after)),
+                    memory.k + t / 2 * memory.channels + i);
+      }
+      for (int64_t i = columns.first; i < columns.last; i += kLanes) {
+        const auto value = [&](int token)
+                               HWY_ATTR { return token < tokens ? load_first(v + token * stride + i, N - i) : zero(); };
+        store_pairs(Dot::pairs(value(t), value(t + 1)), memory.v + t / 2 * memory.channels + i);
       }
     }
     const float* scores = memory.made.scores[0];
     for (int i = 0; i < kTokens * kTokens; i += kLanes) Dot::store_rounded(load_vec(scores + i), row(memory.scores, i));
   }
 
-  // y = r' S + A v for a panel of columns.
-  template <class Element>
-  static void outputs(int64_t N, std::byte* bytes, int tokens, int64_t column, const float* panel, Element* y,
-                      int64_t stride) {
-    const Memory memory(N, bytes);
-    uint32_t* state = memory.state + column * memory.channels / 2;
-    for (int64_t i = 0; i < memory.channels; i += 2, panel += 2 * kPanel) {
+  // What advance does from then on.
+  static void round(int64_t N, const float* panel, std::byte* rounded) {
+    auto* pairs = reinterpret_cast<uint32_t*>(rounded);
+    for (int64_t i = 0; i < padded(N); i += 2, panel += 2 * kPanel, pairs += kPanel) {
       for (int j = 0; j < kPanel; j += kLanes) {
-        store_pairs(Dot::pairs(load_vec(panel + j), load_vec(panel + kPanel + j)), state + i / 2 * kPanel + j);
+        store_pairs(Dot::pairs(load_vec(panel + j), load_vec(panel + kPanel + j)), pairs + j);
       }
     }
+  }
+
+  // y = r' S + A v for a panel of columns.
+  template <class Element>
+  static void outputs(int64_t N, std::byte* bytes, int tokens, int64_t column, const float*, const std::byte* rounded,
+                      Element* y, int64_t stride, Ahead& ahead) {
+    const auto* state = reinterpret_cast<const uint32_t*>(rounded);
     for (int p = 0; p < tokens; p += kRows) {
-      Tile<Dot> tile;
-      for (auto& row : tile.at) row[0] = row[1] = zero();
-      const uint32_t* r = memory.r + p * memory.channels / 2;
+      if (p + kRows <= tokens) {
+        output_rows<true>(N, bytes, tokens, p, column, state, y, stride, ahead);
+      } else {
+        output_rows<false>(N, bytes, tokens, p, column, state, y, stride, ahead);
+      }
+    }
+  }
+
+  // Tokens p to p + kRows, as far as they exist; kAll: all do. (Then the tile never leaves the registers.)
+  template <bool kAll, class Element>
+  static void output_rows(int64_t N, std::byte* bytes, int tokens, int p, int64_t column, const uint32_t* state,
+                          Element* y, int64_t stride, Ahead& ahead) {
+    const Memory memory(N, bytes);
+    const uint32_t* r = memory.r + p * memory.channels / 2;
+    Tile<Dot> tile;
+    HWY_UNROLL(8)
+    for (int m = 0; m < kRows; ++m) tile.at[m][0] = tile.at[m][1] = zero();
+    for (int64_t i = 0; i < memory.channels / 2;) {
+      if (i % (kChannelsOfAsk / 2) == 0) ahead.ask();
       HWY_UNROLL(4)
-      for (int64_t i = 0; i < memory.channels / 2; ++i) tile.add(r + i, memory.channels / 2, state + i * kPanel);
-      for (int q = 0; q < std::min(p + kRows, whole_subs(tokens)) / 2; ++q) {
-        tile.add(memory.scores + p * kTokens / 2 + q, kTokens / 2, memory.v + q * memory.channels + column);
-      }
-      for (int m = 0; m < kRows && p + m < tokens; ++m) {
-        store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
-      }
+      for (const int64_t end = i + 4; i < end; ++i) tile.add(r + i, memory.channels / 2, state + i * kPanel);
+    }
+    for (int q = 0; q < std::min(p + kRows, whole_subs(tokens)) / 2; ++q) {
+      tile.add(memory.scores + p * kTokens / 2 + q, kTokens / 2, memory.v + q * memory.channels + column);
+    }
+    HWY_UNROLL(8)
+    for (int m = 0; m < kRows; ++m) {
+      if (!kAll && p + m >= tokens) break;
+      store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
     }
   }
 
   // S' = w^tokens S + k'^T v for a panel of columns.
   static void advance(int64_t N, const Head* heads, std::byte* bytes, int tokens, int64_t column, float* panel,
-                      Ahead& ahead) {
+                      std::byte* rounded, Ahead& ahead) {
     const Memory memory(N, bytes);
     const bool is_whole = tokens == kTokens;
     const uint32_t* v = memory.v + column;
-    for (int64_t i = 0; i < memory.channels; i += kRows, panel += kRows * kPanel) {
+    auto* pairs = reinterpret_cast<uint32_t*>(rounded);
+    for (int64_t i = 0; i < memory.channels; i += kRows, panel += kRows * kPanel, pairs += kRows / 2 * kPanel) {
       const Head& head = heads[i / kChannels];
       const int64_t c = i % kChannels;
       const float *keep = (is_whole ? head.keep : head.last_keep) + c,
@@ -197,8 +226,12 @@ struct Bf16Dot {
           tile.add(k + q * memory.channels, 1, v + q * memory.channels);
         }
       }
-      for (int m = 0; m < kRows; ++m) {
-        for (int j = 0; j < 2; ++j) store_vec(tile.at[m][j], panel + m * kPanel + j * kLanes);
+      for (int m = 0; m < kRows; m += 2) {
+        for (int j = 0; j < 2; ++j) {
+          store_vec(tile.at[m][j], panel + m * kPanel + j * kLanes);
+          store_vec(tile.at[m + 1][j], panel + (m + 1) * kPanel + j * kLanes);
+          store_pairs(Dot::pairs(tile.at[m][j], tile.at[m + 1][j]), pairs + m / 2 * kPanel + j * kLanes);
+        }
       }
     }
   }

@@ -43,52 +43,81 @@ HWY_INLINE void add_product(const float* scalars, int64_t step, const float* row
 struct Chunked {
   static constexpr int kTokens = 12;
   static constexpr int kKeyRows = kManyRegisters ? 8 : 4;
+  static constexpr int64_t kChannelsOfAsk = 16;  // of a pass for y, for each time that later rows are asked for
   using Head = HeadBlock<kTokens>;
 
   static size_t chunk_bytes(int64_t N) { return Chunk<kTokens>::bytes(N); }
 
   template <class Element>
   static void prepare(int64_t N, const Head* heads, const Element* r, const Element* k, const Element* v,
-                      int64_t stride, int tokens, Columns columns, std::byte* memory) {
-    prepare_chunk(N, heads, r, k, v, stride, tokens, columns, Chunk<kTokens>(memory));
-  }
-
-  // y = r' S + A v for a panel of columns.
-  template <class Element>
-  static void outputs(int64_t N, std::byte* memory, int tokens, int64_t column, const float* panel, Element* y,
-                      int64_t stride) {
-    if (tokens == 1) return output_rows<1>(N, memory, tokens, 0, column, panel, y, stride);
-    for (int p = 0; p < tokens; p += kTokenRows) {
-      output_rows<kTokenRows>(N, memory, tokens, p, column, panel, y, stride);
+                      int64_t stride, int tokens, Columns columns, std::byte* memory, Ahead& ahead) {
+    const Chunk<kTokens> chunk(memory);
+    prepare_scores(N, heads, r, k, stride, tokens, chunk, ahead);
+    for (int sub = 0; (sub + 1) * kSub < tokens; ++sub) {
+      for (int64_t i = 0; i < padded(N); i += kLanes) {
+        const int64_t c = i % kChannels;
+        const Vec after = decay_after(heads[i / kChannels], sub, tokens, c);
+        for (int q = sub * kSub; q < (sub + 1) * kSub; ++q) {
+          float* k_row = chunk.blocks[i / kChannels].k[q] + c;
+          store_vec(hn::Mul(load_vec(k_row), after), k_row);
+        }
+      }
+    }
+    for (int t = 0, rows = tokens > kSub ? kTokens : kSub; t < rows; ++t) {
+      copy_row<kTokens>(N, columns, t < tokens ? v + t * stride : nullptr, chunk.blocks->v[t]);
     }
   }
 
-  // Tokens p to p + kRows, as far as they exist.
-  template <int kRows, class Element>
+  static int64_t asks_of_panel(int64_t N) {
+    return padded(N) / kKeyRows + padded(N) / kChannelsOfAsk * (kTokens / kTokenRows);
+  }
+  static size_t rounded_bytes(int64_t) { return 0; }
+  static void round(int64_t, const float*, std::byte*) {}
+
+  // y = r' S + A v for a panel of columns.
+  template <class Element>
+  static void outputs(int64_t N, std::byte* memory, int tokens, int64_t column, const float* panel, const std::byte*,
+                      Element* y, int64_t stride, Ahead& ahead) {
+    if (tokens == 1) return output_rows<1, true>(N, memory, tokens, 0, column, panel, y, stride, ahead);
+    for (int p = 0; p < tokens; p += kTokenRows) {
+      if (p + kTokenRows <= tokens) {
+        output_rows<kTokenRows, true>(N, memory, tokens, p, column, panel, y, stride, ahead);
+      } else {
+        output_rows<kTokenRows, false>(N, memory, tokens, p, column, panel, y, stride, ahead);
+      }
+    }
+  }
+
+  // Tokens p to p + kRows, as far as they exist; kAll: all do. (Then the tile never leaves the registers.)
+  template <int kRows, bool kAll, class Element>
   static void output_rows(int64_t N, std::byte* memory, int tokens, int p, int64_t column, const float* panel,
-                          Element* y, int64_t stride) {
+                          Element* y, int64_t stride, Ahead& ahead) {
     const Chunk<kTokens> chunk(memory);
     const ChunkBlock<kTokens>& columns = chunk.blocks[column / kChannels];
     Tile<kRows> tile;
-    for (auto& row : tile.at) row[0] = row[1] = zero();
+    HWY_UNROLL(12)
+    for (int m = 0; m < kRows; ++m) tile.at[m][0] = tile.at[m][1] = zero();
     for (int64_t first = 0; first < N; first += kChannels) {
       const ChunkBlock<kTokens>& block = chunk.blocks[first / kChannels];
       const int64_t count = std::min(padded(N) - first, kChannels);
       for (int64_t i = 0; i < count; i += 4, panel += 4 * kPanel) {
+        if (i % kChannelsOfAsk == 0) ahead.ask();
         for (int m = 0; m < 4; ++m) add_product(block.r[p] + i + m, kChannels, panel + m * kPanel, tile);
       }
     }
     for (int q = 0; q < std::min(p + kRows, tokens); ++q) {
       add_product(chunk.scores[p] + q, kTokens, columns.v[q] + column % kChannels, tile);
     }
-    for (int m = 0; m < std::min(kRows, tokens - p); ++m) {
+    HWY_UNROLL(12)
+    for (int m = 0; m < kRows; ++m) {
+      if (!kAll && p + m >= tokens) break;
       store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
     }
   }
 
   // S' = w^tokens S + k'^T v for a panel of columns.
   static void advance(int64_t N, const Head* heads, std::byte* memory, int tokens, int64_t column, float* panel,
-                      Ahead& ahead) {
+                      std::byte*, Ahead& ahead) {
     if (tokens == kTokens) {
       advance_tiles<kTokens>(N, heads, memory, column, panel, ahead);
     } else if (tokens > kSub) {

@@ -122,7 +122,7 @@ HWY_INLINE void for_columns(Columns columns, const Body& body) {
 
 // One thread's work: columns of neighbouring heads, of which it keeps what a group needs of w and u.
 struct Task {
-  int64_t first, last;  // heads
+  Heads heads;
   Columns columns;
   Head* prepared;  // blocks_of(N) a head
   Group group;
@@ -131,7 +131,7 @@ struct Task {
 // Tokens [begin, end) of a head, whose state is in the output from the second one on.
 template <class Element>
 void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, int64_t head, int64_t begin,
-                int64_t end) {
+                int64_t end, Ahead& ahead) {
   const int64_t N = p.N, stride = p.H * N;
   const int64_t offset = ((head / p.H * p.new_tokens() + begin) * p.H + head % p.H) * N;
   const float *w = tensors.w + head % p.H * N, *u = tensors.u + head % p.H * N;
@@ -144,11 +144,8 @@ void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, 
   const auto next = [&](int64_t tokens) {
     begin += tokens, r += tokens * stride, k += tokens * stride, v += tokens * stride, y += tokens * stride, from = to;
   };
-  const Head* prepared = task.prepared + (head - task.first) * blocks_of(N);
-  const int64_t passes = (task.columns.count() + kGroupVecs * kLanes - 1) / (kGroupVecs * kLanes);
-  Ahead ahead(p, tensors, head, task.columns, kGroup, passes * ((N + kRowsOfAsk - 1) / kRowsOfAsk));
+  const Head* prepared = task.prepared + (head - task.heads.first) * blocks_of(N);
   for (; begin + kGroup <= end; next(kGroup)) {
-    ahead.start(begin + kGroup);
     const auto in = [&](const Element* tensor) {
       return [=](int t, int64_t i) HWY_ATTR { return load_vec(tensor + t * stride + i); };
     };
@@ -170,30 +167,27 @@ void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, 
   }
 }
 
-// How the work is divided: with at least as many heads as threads a thread takes whole ones, a few neighbours at a time
-// and in turns through some hundred tokens, as their rows lie side by side in pages of memory whose addresses are
-// translated once for all of them. With fewer it takes some of a state's columns, which do not depend on each other.
+// How the work is divided: with at least as many heads as threads a thread takes neighbouring whole ones, in turns
+// (ahead.hpp). With fewer it takes some of a state's columns, which do not depend on each other.
 struct Plan {
-  static constexpr int64_t kHeadsOfTask = 4;  // at most
-  static constexpr int64_t kTurn = 384;       // tokens
+  static constexpr int64_t kTurn = 16;  // tokens: the states change places in L1 after each
+  static_assert(kTurn % kGroup == 0);
 
   int64_t N, heads, threads;
+  TurnPlan turns;
   int64_t parts;  // of a state's columns
-  int64_t tasks;
 
-  Plan(const Problem& p, int64_t thread_count) : N(p.N), heads(p.B * p.H), threads(thread_count) {
+  Plan(const Problem& p, int64_t thread_count)
+      : N(p.N), heads(p.B * p.H), threads(thread_count), turns(p, thread_count) {
     parts = std::min((threads + heads - 1) / heads, N / kLanes);
-    const int64_t at_once = threads * heads_of_task();
-    tasks = parts > 1 ? heads * parts : (heads + at_once - 1) / at_once * threads;
   }
-  int64_t heads_of_task() const { return std::clamp<int64_t>(heads / threads, 1, kHeadsOfTask); }
   size_t head_bytes() const { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
-  size_t thread_bytes() const { return Group::bytes(N) + static_cast<size_t>(heads_of_task()) * head_bytes(); }
+  size_t thread_bytes() const { return Group::bytes(N) + static_cast<size_t>(turns.most_heads()) * head_bytes(); }
+  int64_t tasks() const { return turns.tasks() * parts; }
 
   Task task(int64_t index, std::byte* memory) const {
-    const int64_t vectors = N / kLanes, of_part = tasks / parts, part = index % parts;
-    return {.first = heads * (index / parts) / of_part,
-            .last = heads * (index / parts + 1) / of_part,
+    const int64_t vectors = N / kLanes, part = index % parts;
+    return {.heads = turns.heads(index / parts),
             .columns = {.first = vectors * part / parts * kLanes, .last = vectors * (part + 1) / parts * kLanes},
             .prepared = reinterpret_cast<Head*>(memory + Group::bytes(N)),
             .group = Group(memory)};
@@ -205,16 +199,21 @@ void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor)
   const Plan plan(p, executor.threads());
   std::byte* memory = executor.scratch(plan.thread_bytes() * static_cast<size_t>(plan.threads)).data();
   const int64_t T = p.new_tokens();
-  executor.parallel_for(plan.tasks, [&](int64_t index, int thread) {
+  executor.parallel_for(plan.tasks(), [&](int64_t index, int thread) {
     const Task task = plan.task(index, memory + plan.thread_bytes() * static_cast<size_t>(thread));
-    for (int64_t head = task.first; T >= kGroup && head < task.last; ++head) {
+    for (int64_t head = task.heads.first; T >= kGroup && head < task.heads.last; ++head) {
       const int64_t at = head % p.H * p.N;
       prepare_head<kGroup>(p.N, tensors.w + at, tensors.u + at, kGroup, true,
-                           task.prepared + (head - task.first) * blocks_of(p.N));
+                           task.prepared + (head - task.heads.first) * blocks_of(p.N));
     }
+    const int64_t passes = (task.columns.count() + kGroupVecs * kLanes - 1) / (kGroupVecs * kLanes);
+    const int64_t asks_of_pass = (p.N + kRowsOfAsk - 1) / kRowsOfAsk;
+    Ahead ahead(p, tensors, task.heads, task.columns, Plan::kTurn,
+                task.heads.count() * Plan::kTurn / kGroup * passes * asks_of_pass);
     for (int64_t t = 0; t < T; t += Plan::kTurn) {
-      for (int64_t head = task.first; head < task.last; ++head) {
-        run_tokens<Element>(p, tensors, task, head, t, std::min(t + Plan::kTurn, T));
+      ahead.start(t + Plan::kTurn);
+      for (int64_t head = task.heads.first; head < task.heads.last; ++head) {
+        run_tokens<Element>(p, tensors, task, head, t, std::min(t + Plan::kTurn, T), ahead);
       }
     }
   });

@@ -119,7 +119,7 @@ TEST_CASE("bench_model: times every part of a model and its twins, and tells wha
   const Model model;
   const std::string out = model.file("results.json");
   const auto outcome = test::run({WKV_BENCH_MODEL, "--model", model.file("model.safetensors"), "--seq", "1,4,65536",
-                                  "--run-seconds", "8", "--cell-seconds", "0.3", "--out", out});
+                                  "--run-seconds", "200", "--cell-seconds", "0.3", "--out", out});
   CAPTURE(outcome.err);
   REQUIRE(outcome.exit_code == 0);
   const auto document = nlohmann::json::parse(std::ifstream(out));
