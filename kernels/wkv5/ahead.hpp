@@ -71,6 +71,8 @@ class Ahead {
     for (const Rows& rows : tensors_) lines += tokens * ((rows.bytes + kLine - 1) / kLine);
     lines_per_ask_ = (lines + asks - 1) / asks;
   }
+  Ahead(const Ahead&) = delete;
+  Ahead& operator=(const Ahead&) = delete;
 
   // From now on the rows of this token and the next, as far as they exist.
   void start(int64_t token) {
