@@ -1,8 +1,8 @@
 // Rows of r, k, v and y that will be needed soon, asked for a few cache lines at a time while something else is
-// computed. One head's lie H N elements apart, each in a page of memory of its own, whose address takes long to
-// translate: so neighbouring heads take turns through time, and what the next turn needs of all of them is asked for in
-// the order in which it lies in memory. Asked for all at once the rows would fill the miss buffers and stall what is
-// computed, or be dropped. They go to L2, as L1 is full of the state and the present tokens.
+// computed. One head's lie H N elements apart, where there are many heads each in a page of memory of its own, whose
+// address takes long to translate: so neighbouring heads take turns through time, and what the next turn needs of all
+// of them is asked for in the order in which it lies in memory. Asked for all at once the rows would fill the miss
+// buffers and stall what is computed, or be dropped. They go to L2, as L1 is full of the state and the present tokens.
 #pragma once
 
 #include <algorithm>
@@ -63,7 +63,7 @@ class Ahead {
     int64_t part_at = at, bytes = heads.count() * p.N * size, part_bytes = bytes;
     if (heads.count() == 1) {
       part_at += columns.first * size;
-      part_bytes = (std::min(columns.last, p.N) - columns.first) * size;
+      part_bytes = std::max<int64_t>(std::min(columns.last, p.N) - columns.first, 0) * size;
     }
     tensors_ = {Rows{tensors.r + at, bytes}, Rows{tensors.k + at, bytes}, Rows{tensors.v + part_at, part_bytes},
                 Rows{tensors.y + part_at, part_bytes}};
@@ -74,7 +74,7 @@ class Ahead {
   Ahead(const Ahead&) = delete;
   Ahead& operator=(const Ahead&) = delete;
 
-  // From now on the rows of this token and the next, as far as they exist.
+  // From now on the rows from this token on, as far as they exist.
   void start(int64_t token) {
     token_ = token;
     tensor_ = token < T_ ? tensors_.begin() : tensors_.end();
@@ -85,8 +85,11 @@ class Ahead {
   void ask() {
     const std::byte* line = line_;
     for (int64_t left = lines_per_ask_; left > 0; --left, line += kLine) {
-      if (line == end_) {
-        if (!next_row()) break;
+      while (line == end_) {
+        if (!next_row()) {
+          line_ = line;
+          return;
+        }
         line = line_;
       }
       __builtin_prefetch(line, 0, 2);

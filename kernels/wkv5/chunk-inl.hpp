@@ -2,7 +2,7 @@
 //   r'_p = r_p w^p, k'_q = k_q w^(L-1-q), A[p][q] = sum_i r_p k_q w^(p-1-q) for q < p, A[p][p] = sum_i r_p u k_p
 //   y = r' S + A v,  S' = w^L S + k'^T v
 // No power of w is negative, so that none overflows: a chunk is cut into sub-chunks of four tokens. Inside one, A is
-// computed directly; between two, w^(p-1-q) is split at the start of the later one, where both exponents are >= 0.
+// computed directly; between two, w^(p-1-q) is split at the end of the earlier one, where both exponents are >= 0.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
 #if defined(WKV_KERNELS_WKV5_CHUNK_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_CHUNK_INL_HPP

@@ -64,7 +64,7 @@ struct Stream {
   int64_t head, part, segment, slot;
 };
 
-// Kernel: kTokens, kKeyRows, chunk_bytes(N), rounded_bytes(N), asks_of_panel(N), prepare, round, outputs, advance (see
+// Kernel: kTokens, chunk_bytes(N), rounded_bytes(N), asks_of_panel(N), prepare, round, outputs, advance (see
 // cpu_bf16_dot.cpp).
 template <class Kernel, class Element>
 class ChunkSchedule {
@@ -116,8 +116,9 @@ class ChunkSchedule {
     return static_cast<size_t>(padded(plan.N) * plan.widest_part()) * sizeof(float);
   }
   static size_t slot_bytes(const Plan& plan) {
-    return head_bytes(plan.N) + state_bytes(plan) +
-           static_cast<size_t>(plan.widest_part() / kPanel) * Kernel::rounded_bytes(plan.N);
+    const size_t bytes = head_bytes(plan.N) + state_bytes(plan) +
+                         static_cast<size_t>(plan.widest_part() / kPanel) * Kernel::rounded_bytes(plan.N);
+    return (bytes + alignof(Head) - 1) / alignof(Head) * alignof(Head);
   }
 
   // Memory of a thread for the chunk that it is at; zero in the beginning.

@@ -3,9 +3,9 @@
 // the state stays fp32, what r' is multiplied with is a rounded copy of it. Parallel as cpu_chunked
 // (chunk_schedule-inl.hpp). A lane is a value channel; a register tile is eight tokens or key channels by two vectors,
 // and takes a broadcast pair of one factor and a vector of pairs of the other. Moves r, k, v in and y out once, the
-// state from L1 three times a chunk. Limit: at N = 64 a token and head takes 256 dots, 20 to make the copy of the state
-// and 64 to pass it through registers, and about 150 for r', k' and A. Supports everything, where the CPU has
-// AVX512_BF16.
+// state from L1 once a chunk and its copy, which is made as the state is written, twice. Limit: at N = 64 a token and
+// head takes 256 dots, 16 to make the copy, 64 to pass the state through registers, and about 150 for r', k' and A.
+// Supports everything, where the CPU has AVX512_BF16.
 #include "harness/variant.hpp"
 #include "kernels/wkv5/bf16_dot.hpp"
 #include "kernels/wkv5/wkv5.hpp"
@@ -94,7 +94,7 @@ struct Bf16Dot {
   static constexpr int64_t kChannelsOfAsk = 16;  // of a pass for y, for each time that later rows are asked for
   using Head = HeadBlock<kTokens>;
 
-  // A chunk's factors: as they are made, in fp32, and as they are multiplied.
+  // A chunk's factors: r', k' and A as they are made, in fp32, and all as they are multiplied.
   struct Memory {
     Memory(int64_t N, std::byte* memory)
         : channels(padded(N)),

@@ -3,7 +3,7 @@
 // Parallel over (b, h), and over value columns, which do not depend on each other, when there are fewer heads than
 // threads; a thread keeps its columns of one head's N x N state in the output tensor (16 KiB at N = 64, L1).
 // Moves r, k, v in and y out once, the state in and out once; a tile of y stays in registers over a pass.
-// Limit: FMA rate, 10 N^2 / 4 vector operations a token and head, one of ten so that w^4 keeps its precision
+// Limit: FMA rate, 10 N^2 / 4 multiply-adds or their like a token and head, one of ten so that w^4 keeps its precision
 // (decay.hpp); at T = 1, whose token is taken alone, the bandwidth of what holds the state. Supports every N that is a
 // multiple of the vector width.
 #include <fmt/format.h>
@@ -29,7 +29,7 @@ namespace {
 
 constexpr int kGroup = kSub;                        // tokens of a pass, as long as there are that many
 constexpr int kGroupVecs = kManyRegisters ? 2 : 1;  // columns of a pass: y and v of four tokens stay in registers
-constexpr int kTokenVecs = 8;                       // of a single token's: a row of 64 columns in one go
+constexpr int kTokenVecs = 8;                       // of a single token's: with AVX2 a row of 64 columns in one go
 constexpr int64_t kRowsOfAsk = 8;  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
 
 using Head = HeadBlock<kGroup>;
