@@ -30,7 +30,6 @@ namespace wkv::kernels::HWY_NAMESPACE {
 // How the work is divided: into streams, each a segment in time and a part of the columns of one head's state.
 struct Plan {
   static constexpr int64_t kMinSegment = 16;  // chunks
-  static constexpr int64_t kTurn = 1;         // chunks that a head advances before its neighbours do
 
   int64_t N, heads, threads, chunks;
   TurnPlan turns;
@@ -179,13 +178,11 @@ class ChunkSchedule {
       }
     };
     const Columns columns{.first = 0, .last = padded(p_.N)};
-    Ahead ahead(p_, tensors_, heads, columns, Plan::kTurn * kTokens,
-                heads.count() * Plan::kTurn * asks_of_chunk(columns));
+    Ahead ahead(p_, tensors_, heads, columns, kTokens, heads.count() * asks_of_chunk(columns));
     for_heads([&](const Stream& stream) { start(stream), load_state(stream), round(stream); });
-    for (int64_t turn = 0; turn < plan_.chunks; turn += Plan::kTurn) {
-      ahead.start((turn + Plan::kTurn) * kTokens);
-      const int64_t end = std::min(turn + Plan::kTurn, plan_.chunks);
-      for_heads([&](const Stream& stream) { run_chunks(stream, turn, end, true, memory, ahead); });
+    for (int64_t chunk = 0; chunk < plan_.chunks; ++chunk) {  // a turn is a chunk
+      ahead.start((chunk + 1) * kTokens);
+      for_heads([&](const Stream& stream) { run_chunk(stream, chunk, true, memory, ahead); });
     }
     for_heads([&](const Stream& stream) { store_state(stream); });
   }
@@ -198,7 +195,7 @@ class ChunkSchedule {
     round(stream);
     for (int64_t chunk = first; chunk < last; ++chunk) {
       ahead.start((chunk + 1) * kTokens);
-      run_chunks(stream, chunk, chunk + 1, with_outputs, memory, ahead);
+      run_chunk(stream, chunk, with_outputs, memory, ahead);
     }
   }
 
@@ -223,22 +220,19 @@ class ChunkSchedule {
     for_panels(stream, [&](int64_t, const float* panel, std::byte* rounded) { Kernel::round(p_.N, panel, rounded); });
   }
 
-  void run_chunks(const Stream& stream, int64_t first, int64_t last, bool with_outputs, std::byte* memory,
-                  Ahead& ahead) const {
-    for (int64_t chunk = first; chunk < last; ++chunk) {
-      const auto at = [&](const std::byte* tensor) {
-        return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
-      };
-      Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
-      const int tokens = tokens_of(chunk);
-      const Head* head = head_of(stream);
-      Kernel::template prepare<Element>(p_.N, head, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(), tokens,
-                                        columns_of(stream), memory, ahead);
-      for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
-        if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, stride(), ahead);
-        Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
-      });
-    }
+  void run_chunk(const Stream& stream, int64_t chunk, bool with_outputs, std::byte* memory, Ahead& ahead) const {
+    const auto at = [&](const std::byte* tensor) {
+      return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
+    };
+    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
+    const int tokens = tokens_of(chunk);
+    const Head* head = head_of(stream);
+    Kernel::template prepare<Element>(p_.N, head, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(), tokens,
+                                      columns_of(stream), memory, ahead);
+    for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
+      if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, stride(), ahead);
+      Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
+    });
   }
 
   // Rows of the state as it lies in memory, one after the other, and the panels that they are spread over.

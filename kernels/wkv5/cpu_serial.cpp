@@ -173,12 +173,12 @@ struct Plan {
   static constexpr int64_t kTurn = 16;  // tokens: the states change places in L1 after each
   static_assert(kTurn % kGroup == 0);
 
-  int64_t N, heads, threads;
+  int64_t N, threads;
   TurnPlan turns;
   int64_t parts;  // of a state's columns
 
-  Plan(const Problem& p, int64_t thread_count)
-      : N(p.N), heads(p.B * p.H), threads(thread_count), turns(p, thread_count) {
+  Plan(const Problem& p, int64_t thread_count) : N(p.N), threads(thread_count), turns(p, thread_count) {
+    const int64_t heads = p.B * p.H;
     parts = std::min((threads + heads - 1) / heads, N / kLanes);
   }
   size_t head_bytes() const { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
