@@ -7,6 +7,7 @@
 #define WKV_KERNELS_SIMD_INL_HPP
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstddef>
@@ -46,6 +47,8 @@ HWY_INLINE Vec load_first(const Element* from, int64_t count) {
 }
 
 HWY_INLINE void store_vec(Vec value, float* to) { hn::StoreU(value, Floats(), to); }
+// Past the caches, to whole vectors' addresses; hwy::FlushStream before another thread reads it.
+HWY_INLINE void stream_vec(Vec value, float* to) { hn::Stream(value, Floats(), to); }
 
 // The bits of bf16, rounded to nearest even as BFloat16 does, in the upper halves; the lower ones are not cleared.
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<Floats>> rounded_to_bf16(Vec value) {

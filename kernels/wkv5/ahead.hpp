@@ -51,10 +51,19 @@ class TurnPlan {
   int64_t groups_;  // of each batch entry's heads
 };
 
+// Whether rows of y are written past the caches: if the whole of it is more than they hold, that spares reading the
+// lines of memory first. Rows must be whole lines; those of bf16, half as long, do not gain.
+inline bool bypasses_caches(const Problem& p, const std::byte* y) {
+  constexpr int64_t kLine = 64, kCached = int64_t{8} << 20;
+  const int64_t row = p.N * static_cast<int64_t>(size_of(p.dtype));
+  return p.dtype == DType::f32 && p.B * p.new_tokens() * p.H * row >= kCached && row % kLine == 0 &&
+         reinterpret_cast<uintptr_t>(y) % kLine == 0;
+}
+
 class Ahead {
  public:
-  // Asks for the rows of `tokens` tokens in `asks` calls of ask. Of one head's v and y only the columns: to ask for
-  // those that another thread writes would take them from it.
+  // Asks for the rows of `tokens` tokens in `asks` calls of ask, those of y unless they bypass the caches. Of one
+  // head's v and y only the columns: to ask for those that another thread writes would take them from it.
   Ahead(const Problem& p, const Wkv5Tensors& tensors, Heads heads, Columns columns, int64_t tokens, int64_t asks)
       : T_(p.new_tokens()), tokens_(tokens) {
     const auto size = static_cast<int64_t>(size_of(p.dtype));
@@ -66,7 +75,7 @@ class Ahead {
       part_bytes = std::max<int64_t>(std::min(columns.last, p.N) - columns.first, 0) * size;
     }
     tensors_ = {Rows{tensors.r + at, bytes}, Rows{tensors.k + at, bytes}, Rows{tensors.v + part_at, part_bytes},
-                Rows{tensors.y + part_at, part_bytes}};
+                Rows{tensors.y + part_at, bypasses_caches(p, tensors.y) ? 0 : part_bytes}};
     int64_t lines = 0;
     for (const Rows& rows : tensors_) lines += tokens * ((rows.bytes + kLine - 1) / kLine);
     lines_per_ask_ = (lines + asks - 1) / asks;

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/element.hpp"
 #include "kernels/simd-inl.hpp"
@@ -34,12 +35,12 @@ inline int64_t padded(int64_t N) {
   return (N + kMultiple - 1) / kMultiple * kMultiple;
 }
 
-// What a head's decay and bonus contribute, 64 channels of it.
-template <int kTokens>
+// What a head's decay and bonus contribute, 64 channels of it. kSize: tokens of a sub-chunk.
+template <int kTokens, int kSize = kSub>
 struct HeadBlock {
   alignas(64) float bonus[kChannels];
-  float power[kSub + 1][kChannels];                  // w^0 to w^4
-  float sub_power[kTokens / kSub][kChannels];        // w^(4 P)
+  float power[kSize + 1][kChannels];                 // w^0 to w^kSize
+  float sub_power[kTokens / kSize][kChannels];       // w^(kSize P)
   float keep[kChannels], gain[kChannels];            // the decay over a whole chunk (decay.hpp)
   float last_keep[kChannels], last_gain[kChannels];  // over the last, shorter one
 };
@@ -61,11 +62,11 @@ inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain
 }
 
 // w and u hold N floats; last_tokens is the length of the last chunk, whole_ones whether there is one of kTokens.
-template <int kTokens>
+template <int kTokens, int kSize>
 void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens, bool whole_ones,
-                  HeadBlock<kTokens>* blocks) {
+                  HeadBlock<kTokens, kSize>* blocks) {
   for (int64_t first = 0; first < padded(N); first += kChannels) {
-    HeadBlock<kTokens>& block = blocks[first / kChannels];
+    HeadBlock<kTokens, kSize>& block = blocks[first / kChannels];
     const int64_t count = std::min(N - first, kChannels);
     std::fill(std::copy_n(u + first, count, block.bonus), block.bonus + kChannels, 0.0f);
     std::fill_n(block.power[0], kChannels, 1.0f);
@@ -73,10 +74,10 @@ void prepare_head(int64_t N, const float* w, const float* u, int64_t last_tokens
     const auto product = [](const float* a, const float* b, float* to) {
       for (int64_t c = 0; c < kChannels; ++c) to[c] = a[c] * b[c];
     };
-    for (int n = 1; n < kSub; ++n) product(block.power[n], block.power[1], block.power[n + 1]);
+    for (int n = 1; n < kSize; ++n) product(block.power[n], block.power[1], block.power[n + 1]);
     std::fill_n(block.sub_power[0], kChannels, 1.0f);
-    for (int sub = 1; sub < kTokens / kSub; ++sub) {
-      product(block.sub_power[sub - 1], block.power[kSub], block.sub_power[sub]);
+    for (int sub = 1; sub < kTokens / kSize; ++sub) {
+      product(block.sub_power[sub - 1], block.power[kSize], block.sub_power[sub]);
     }
     if (whole_ones) decays_over(kTokens, block.power[1], block.keep, block.gain);
     decays_over(last_tokens, block.power[1], block.last_keep, block.last_gain);
@@ -122,9 +123,16 @@ HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float*
   }
 }
 
-// A panel of one row of y, of which `columns` from its first on exist.
+// A panel of one row of y, of which `columns` from its first on exist; `bypass`: past the caches (ahead.hpp).
 template <class Element>
-HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
+HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, bool bypass, Element* to) {
+  if constexpr (std::is_same_v<Element, float>) {
+    if (bypass && columns >= kPanel) {
+      stream_vec(left, to);
+      stream_vec(right, to + kLanes);
+      return;
+    }
+  }
   if (columns >= kPanel) {
     store_vec(left, to);
     store_vec(right, to + kLanes);
@@ -136,51 +144,51 @@ HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, Element* to) {
   std::copy_n(row, columns, to);
 }
 
-// Sub-chunk `sub`, of which `count` tokens exist: makes r' and k' of r and k, relative to the sub-chunk's start and
-// end, and computes A inside it. `channels` is a multiple of the vector width; r(p, i) and k(p, i) load those from i on
-// of its token p.
-template <int kTokens, class LoadR, class LoadK>
-HWY_INLINE void prepare_sub(int64_t channels, const HeadBlock<kTokens>* heads, const LoadR& r, const LoadK& k, int sub,
-                            int count, const Chunk<kTokens>& chunk) {
-  const int first = sub * kSub;
-  Vec s00 = zero(), s10 = zero(), s11 = zero(), s20 = zero(), s21 = zero(), s22 = zero(), s30 = zero(), s31 = zero(),
-      s32 = zero(), s33 = zero();
+// Of a sub-chunk of kSize tokens, the chunk's from `first` on, of which `count` exist: makes r' and k' of r and k,
+// relative to the sub-chunk's start and end, and sums up A inside it, A[p][q] in scores[p (p + 1) / 2 + q] before its
+// lanes are added. `channels` is a multiple of the vector width; r(p, i) and k(p, i) load those from i on of token p.
+template <int kTokens, int kSize, class LoadR, class LoadK>
+HWY_INLINE void factor_sub(int64_t channels, const HeadBlock<kTokens, kSize>* heads, const LoadR& r, const LoadK& k,
+                           int first, int count, ChunkBlock<kTokens>* blocks, Vec* scores) {
+  HWY_UNROLL(32)
+  for (int n = 0; n < kSize * (kSize + 1) / 2; ++n) scores[n] = zero();
   for (int64_t i = 0; i < channels; i += kLanes) {
-    const HeadBlock<kTokens>& head = heads[i / kChannels];
-    ChunkBlock<kTokens>& block = chunk.blocks[i / kChannels];
+    const HeadBlock<kTokens, kSize>& head = heads[i / kChannels];
+    ChunkBlock<kTokens>& block = blocks[i / kChannels];
     const int64_t c = i % kChannels;
     float(*r_out)[kChannels] = block.r + first;
     float(*k_out)[kChannels] = block.k + first;
     const Vec w = load_vec(head.power[1] + c), bonus = load_vec(head.bonus + c);
-    const Vec r0 = r(0, i), r1 = r(1, i), k1 = k(1, i);
-    Vec k0 = k(0, i);
-    s00 = hn::MulAdd(hn::Mul(r0, bonus), k0, s00);
-    s11 = hn::MulAdd(hn::Mul(r1, bonus), k1, s11);
-    s10 = hn::MulAdd(r1, k0, s10);
-    store_vec(r0, r_out[0] + c);
-    store_vec(hn::Mul(r1, w), r_out[1] + c);
-    store_vec(hn::Mul(k0, load_vec(head.power[count - 1] + c)), k_out[0] + c);
-    store_vec(count > 1 ? hn::Mul(k1, load_vec(head.power[count - 2] + c)) : k1, k_out[1] + c);
-    const Vec r2 = r(2, i), k2 = k(2, i);
-    k0 = hn::Mul(k0, w);
-    s22 = hn::MulAdd(hn::Mul(r2, bonus), k2, s22);
-    s21 = hn::MulAdd(r2, k1, s21);
-    s20 = hn::MulAdd(r2, k0, s20);
-    store_vec(hn::Mul(r2, load_vec(head.power[2] + c)), r_out[2] + c);
-    store_vec(count > 2 ? hn::Mul(k2, load_vec(head.power[count - 3] + c)) : k2, k_out[2] + c);
-    const Vec r3 = r(3, i), k3 = k(3, i);
-    k0 = hn::Mul(k0, w);
-    s33 = hn::MulAdd(hn::Mul(r3, bonus), k3, s33);
-    s32 = hn::MulAdd(r3, k2, s32);
-    s31 = hn::MulAdd(r3, hn::Mul(k1, w), s31);
-    s30 = hn::MulAdd(r3, k0, s30);
-    store_vec(hn::Mul(r3, load_vec(head.power[3] + c)), r_out[3] + c);
-    store_vec(k3, k_out[3] + c);
+    Vec key[kSize];  // relative to token p
+    HWY_UNROLL(8)
+    for (int p = 0; p < kSize; ++p) {
+      const Vec receptance = r(p, i);
+      HWY_UNROLL(8)
+      for (int q = 0; q < p; ++q) {
+        if (q + 1 < p) key[q] = hn::Mul(key[q], w);
+        Vec& sum = scores[p * (p + 1) / 2 + q];
+        sum = hn::MulAdd(receptance, key[q], sum);
+      }
+      key[p] = k(p, i);
+      Vec& sum = scores[p * (p + 1) / 2 + p];
+      sum = hn::MulAdd(hn::Mul(receptance, bonus), key[p], sum);
+      store_vec(p == 0 ? receptance : hn::Mul(receptance, load_vec(head.power[p] + c)), r_out[p] + c);
+      store_vec(p + 1 < count ? hn::Mul(key[p], load_vec(head.power[count - 1 - p] + c)) : key[p], k_out[p] + c);
+    }
   }
-  store_sums(s00, zero(), zero(), zero(), chunk.scores[first] + first);
-  store_sums(s10, s11, zero(), zero(), chunk.scores[first + 1] + first);
-  store_sums(s20, s21, s22, zero(), chunk.scores[first + 2] + first);
-  store_sums(s30, s31, s32, s33, chunk.scores[first + 3] + first);
+}
+
+// The same of sub-chunk `sub`, with A inside it where it belongs.
+template <int kTokens, class LoadR, class LoadK>
+HWY_INLINE void prepare_sub(int64_t channels, const HeadBlock<kTokens>* heads, const LoadR& r, const LoadK& k, int sub,
+                            int count, const Chunk<kTokens>& chunk) {
+  const int first = sub * kSub;
+  Vec s[kSub * (kSub + 1) / 2];
+  factor_sub(channels, heads, r, k, first, count, chunk.blocks, s);
+  store_sums(s[0], zero(), zero(), zero(), chunk.scores[first] + first);
+  store_sums(s[1], s[2], zero(), zero(), chunk.scores[first + 1] + first);
+  store_sums(s[3], s[4], s[5], zero(), chunk.scores[first + 2] + first);
+  store_sums(s[6], s[7], s[8], s[9], chunk.scores[first + 3] + first);
 }
 
 // A between the tokens of sub-chunk `kLater` and all earlier ones. r' comes relative to the sub-chunk's start; times

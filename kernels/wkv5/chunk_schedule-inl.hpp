@@ -59,6 +59,14 @@ struct Plan {
   int64_t slots() const { return whole_heads() ? threads * turns.most_heads() : streams(); }
 };
 
+// Where a chunk's y goes.
+template <class Element>
+struct Outputs {
+  Element* first;  // token's
+  int64_t stride;  // from token to token
+  bool bypass;     // the caches (ahead.hpp)
+};
+
 struct Stream {
   int64_t head, part, segment, slot;
 };
@@ -69,7 +77,11 @@ template <class Kernel, class Element>
 class ChunkSchedule {
  public:
   ChunkSchedule(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor)
-      : p_(problem), tensors_(tensors), executor_(executor), plan_(problem, kTokens, executor.threads()) {
+      : p_(problem),
+        tensors_(tensors),
+        executor_(executor),
+        plan_(problem, kTokens, executor.threads()),
+        bypass_(bypasses_caches(problem, tensors.y)) {
     memory_ = executor.scratch(extra_bytes(problem, executor.threads())).data();
   }
 
@@ -185,6 +197,7 @@ class ChunkSchedule {
       for_heads([&](const Stream& stream) { run_chunk(stream, chunk, true, memory, ahead); });
     }
     for_heads([&](const Stream& stream) { store_state(stream); });
+    hwy::FlushStream();
   }
 
   void run_segment(const Stream& stream, bool with_outputs, std::byte* memory) const {
@@ -197,6 +210,7 @@ class ChunkSchedule {
       ahead.start((chunk + 1) * kTokens);
       run_chunk(stream, chunk, with_outputs, memory, ahead);
     }
+    hwy::FlushStream();
   }
 
   int64_t asks_of_chunk(Columns columns) const {
@@ -224,13 +238,15 @@ class ChunkSchedule {
     const auto at = [&](const std::byte* tensor) {
       return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
     };
-    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk);
+    const Outputs<Element> y{.first = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk),
+                             .stride = stride(),
+                             .bypass = bypass_};
     const int tokens = tokens_of(chunk);
     const Head* head = head_of(stream);
     Kernel::template prepare<Element>(p_.N, head, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(), tokens,
                                       columns_of(stream), memory, ahead);
     for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
-      if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, stride(), ahead);
+      if (with_outputs) Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, ahead);
       Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
     });
   }
@@ -304,6 +320,7 @@ class ChunkSchedule {
   const Wkv5Tensors& tensors_;
   Executor& executor_;
   Plan plan_;
+  bool bypass_;
   std::byte* memory_;
 };
 

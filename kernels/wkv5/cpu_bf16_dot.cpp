@@ -161,13 +161,13 @@ struct Bf16Dot {
   // y = r' S + A v for a panel of columns.
   template <class Element>
   static void outputs(int64_t N, std::byte* bytes, int tokens, int64_t column, const float*, const std::byte* rounded,
-                      Element* y, int64_t stride, Ahead& ahead) {
+                      Outputs<Element> y, Ahead& ahead) {
     const auto* state = reinterpret_cast<const uint32_t*>(rounded);
     for (int p = 0; p < tokens; p += kRows) {
       if (p + kRows <= tokens) {
-        output_rows<true>(N, bytes, tokens, p, column, state, y, stride, ahead);
+        output_rows<true>(N, bytes, tokens, p, column, state, y, ahead);
       } else {
-        output_rows<false>(N, bytes, tokens, p, column, state, y, stride, ahead);
+        output_rows<false>(N, bytes, tokens, p, column, state, y, ahead);
       }
     }
   }
@@ -175,7 +175,7 @@ struct Bf16Dot {
   // Tokens p to p + kRows, as far as they exist; kAll: all do. (Then the tile never leaves the registers.)
   template <bool kAll, class Element>
   static void output_rows(int64_t N, std::byte* bytes, int tokens, int p, int64_t column, const uint32_t* state,
-                          Element* y, int64_t stride, Ahead& ahead) {
+                          Outputs<Element> y, Ahead& ahead) {
     const Memory memory(N, bytes);
     const uint32_t* r = memory.r + p * memory.channels / 2;
     Tile<Dot> tile;
@@ -192,7 +192,7 @@ struct Bf16Dot {
     HWY_UNROLL(8)
     for (int m = 0; m < kRows; ++m) {
       if (!kAll && p + m >= tokens) break;
-      store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
+      store_row(tile.at[m][0], tile.at[m][1], N - column, y.bypass, y.first + (p + m) * y.stride + column);
     }
   }
 

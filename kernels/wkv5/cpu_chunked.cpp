@@ -77,13 +77,13 @@ struct Chunked {
   // y = r' S + A v for a panel of columns.
   template <class Element>
   static void outputs(int64_t N, std::byte* memory, int tokens, int64_t column, const float* panel, const std::byte*,
-                      Element* y, int64_t stride, Ahead& ahead) {
-    if (tokens == 1) return output_rows<1, true>(N, memory, tokens, 0, column, panel, y, stride, ahead);
+                      Outputs<Element> y, Ahead& ahead) {
+    if (tokens == 1) return output_rows<1, true>(N, memory, tokens, 0, column, panel, y, ahead);
     for (int p = 0; p < tokens; p += kTokenRows) {
       if (p + kTokenRows <= tokens) {
-        output_rows<kTokenRows, true>(N, memory, tokens, p, column, panel, y, stride, ahead);
+        output_rows<kTokenRows, true>(N, memory, tokens, p, column, panel, y, ahead);
       } else {
-        output_rows<kTokenRows, false>(N, memory, tokens, p, column, panel, y, stride, ahead);
+        output_rows<kTokenRows, false>(N, memory, tokens, p, column, panel, y, ahead);
       }
     }
   }
@@ -91,7 +91,7 @@ struct Chunked {
   // Tokens p to p + kRows, as far as they exist; kAll: all do. (Then the tile never leaves the registers.)
   template <int kRows, bool kAll, class Element>
   static void output_rows(int64_t N, std::byte* memory, int tokens, int p, int64_t column, const float* panel,
-                          Element* y, int64_t stride, Ahead& ahead) {
+                          Outputs<Element> y, Ahead& ahead) {
     const Chunk<kTokens> chunk(memory);
     const ChunkBlock<kTokens>& columns = chunk.blocks[column / kChannels];
     Tile<kRows> tile;
@@ -111,7 +111,7 @@ struct Chunked {
     HWY_UNROLL(12)
     for (int m = 0; m < kRows; ++m) {
       if (!kAll && p + m >= tokens) break;
-      store_row(tile.at[m][0], tile.at[m][1], N - column, y + (p + m) * stride + column);
+      store_row(tile.at[m][0], tile.at[m][1], N - column, y.bypass, y.first + (p + m) * y.stride + column);
     }
   }
 

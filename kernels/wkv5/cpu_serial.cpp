@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <type_traits>
 
 #include "harness/variant.hpp"
@@ -27,68 +28,117 @@ HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
-constexpr int kGroup = kSub;                        // tokens of a pass, as long as there are that many
-constexpr int kGroupVecs = kManyRegisters ? 2 : 1;  // columns of a pass: y and v of four tokens stay in registers
+constexpr int kGroup = kManyRegisters ? 6 : 4;      // tokens of a pass, as long as there are that many
+constexpr int kGroupVecs = kManyRegisters ? 2 : 1;  // columns of a pass: y and v of a group stay in registers
 constexpr int kTokenVecs = 8;                       // of a single token's: with AVX2 a row of 64 columns in one go
-constexpr int64_t kRowsOfAsk = 8;  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
+constexpr int kRowsOfAsk =
+    std::min(kLanes, 8);  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
 
-using Head = HeadBlock<kGroup>;
-using Group = Chunk<kGroup>;
+using HeadBlocks = HeadBlock<kGroup, kGroup>;
+using Block = ChunkBlock<kGroup>;
 
-// Four tokens' y and v, kVecs vectors of columns. g++ 12 keeps it in registers where every loop over it is unrolled.
+// A state's row, key channel i.
+struct Row {
+  int32_t state;   // N i
+  int32_t factor;  // where r' and k' of channel i are, from channel 0's
+  float gain;      // the decay over a group (decay.hpp)
+  bool kept;
+};
+
+// What w and u of a head contribute to every group.
+struct Head {
+  HeadBlocks* blocks;
+  Row* rows;     // first those that are kept: S + gain S, then the others: gain S
+  int64_t kept;  // of them
+};
+
+// r', k' and A of a group; A[p][q] = scores[p (p + 1) / 2 + q].
+struct Group {
+  static constexpr int kScores = (kGroup * (kGroup + 1) / 2 + 3) / 4 * 4;
+
+  Block* blocks;
+  float* scores;
+};
+
+// A group's y and v, kVecs vectors of columns. g++ 12 keeps it in registers where every loop over it is unrolled.
 template <int kVecs>
 struct Tile {
   Vec y[kGroup][kVecs], v[kGroup][kVecs];
+
+  // Through one row of the state.
+  template <bool kKept>
+  HWY_INLINE void pass(const Block& block, const Row& row, const float* from, float* to) {
+    const float *r = block.r[0] + row.factor, *k = block.k[0] + row.factor;
+    from += row.state, to += row.state;
+    Vec state[kVecs];
+    HWY_UNROLL(4)
+    for (int j = 0; j < kVecs; ++j) state[j] = load_vec(from + j * kLanes);
+    HWY_UNROLL(8)
+    for (int t = 0; t < kGroup; ++t) {
+      const Vec receptance = broadcast(r[t * kChannels]);
+      HWY_UNROLL(4)
+      for (int j = 0; j < kVecs; ++j) y[t][j] = hn::MulAdd(receptance, state[j], y[t][j]);
+    }
+    const Vec gain = broadcast(row.gain);
+    HWY_UNROLL(4)
+    for (int j = 0; j < kVecs; ++j) {
+      state[j] = kKept ? hn::MulAdd(gain, state[j], state[j]) : hn::Mul(gain, state[j]);
+    }
+    HWY_UNROLL(8)
+    for (int t = 0; t < kGroup; ++t) {
+      const Vec key = broadcast(k[t * kChannels]);
+      HWY_UNROLL(4)
+      for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(key, v[t][j], state[j]);
+    }
+    HWY_UNROLL(4)
+    for (int j = 0; j < kVecs; ++j) store_vec(state[j], to + j * kLanes);
+  }
 };
 
 // y and the new state of a group for kVecs vectors of columns, of which v, `from`, `to` and y point at the first.
 template <int kVecs, class Element>
-HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head* heads, const Group& group, const Element* v,
-                             const float* from, float* to, Element* y, Ahead& ahead) {
+HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head& head, const Group& group, const Element* v,
+                             const float* from, float* to, Element* y, bool bypass, Ahead& ahead) {
   Tile<kVecs> tile;
-  HWY_UNROLL(4)
+  HWY_UNROLL(8)
   for (int t = 0; t < kGroup; ++t) {
     HWY_UNROLL(4)
     for (int j = 0; j < kVecs; ++j) {
       tile.v[t][j] = load_vec(v + t * stride + j * kLanes);
-      tile.y[t][j] = hn::Mul(broadcast(group.scores[t][0]), tile.v[0][j]);
-      HWY_UNROLL(4)
-      for (int q = 1; q <= t; ++q) tile.y[t][j] = hn::MulAdd(broadcast(group.scores[t][q]), tile.v[q][j], tile.y[t][j]);
+      tile.y[t][j] = zero();
     }
   }
-  for (int64_t i = 0; i < N;) {
+  const Block& block = group.blocks[0];
+  const Row *row = head.rows, *kept = row + head.kept, *last = row + N;
+  while (row < kept) {
     ahead.ask();
-    const Head& head = heads[i / kChannels];
-    const ChunkBlock<kGroup>& block = group.blocks[i / kChannels];
-    const int64_t end = std::min(i + kRowsOfAsk, N), base = i / kChannels * kChannels;
-    for (; i < end; ++i, from += N, to += N) {
-      const int64_t c = i - base;
-      Vec state[kVecs];
-      HWY_UNROLL(4)
-      for (int j = 0; j < kVecs; ++j) state[j] = load_vec(from + j * kLanes);
-      HWY_UNROLL(4)
-      for (int t = 0; t < kGroup; ++t) {
-        const Vec r = broadcast(block.r[t][c]);
-        HWY_UNROLL(4)
-        for (int j = 0; j < kVecs; ++j) tile.y[t][j] = hn::MulAdd(r, state[j], tile.y[t][j]);
-      }
-      const Vec keep = broadcast(head.keep[c]), gain = broadcast(head.gain[c]);
-      HWY_UNROLL(4)
-      for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(gain, state[j], hn::And(keep, state[j]));
-      HWY_UNROLL(4)
-      for (int t = 0; t < kGroup; ++t) {
-        const Vec k = broadcast(block.k[t][c]);
-        HWY_UNROLL(4)
-        for (int j = 0; j < kVecs; ++j) state[j] = hn::MulAdd(k, tile.v[t][j], state[j]);
-      }
-      HWY_UNROLL(4)
-      for (int j = 0; j < kVecs; ++j) store_vec(state[j], to + j * kLanes);
-    }
+    const Row* end = std::min(row + kRowsOfAsk, kept);
+    for (; row < end; ++row) tile.template pass<true>(block, *row, from, to);
   }
-  HWY_UNROLL(4)
+  while (row < last) {
+    ahead.ask();
+    const Row* end = std::min(row + kRowsOfAsk, last);
+    for (; row < end; ++row) tile.template pass<false>(block, *row, from, to);
+  }
+  HWY_UNROLL(8)
   for (int t = 0; t < kGroup; ++t) {
+    const float* scores = group.scores + t * (t + 1) / 2;
+    HWY_UNROLL(8)
+    for (int q = 0; q <= t; ++q) {
+      HWY_UNROLL(4)
+      for (int j = 0; j < kVecs; ++j) tile.y[t][j] = hn::MulAdd(broadcast(scores[q]), tile.v[q][j], tile.y[t][j]);
+    }
     HWY_UNROLL(4)
-    for (int j = 0; j < kVecs; ++j) store_vec(tile.y[t][j], y + t * stride + j * kLanes);
+    for (int j = 0; j < kVecs; ++j) {
+      Element* row = y + t * stride + j * kLanes;
+      if constexpr (std::is_same_v<Element, float>) {
+        if (bypass) {
+          stream_vec(tile.y[t][j], row);
+          continue;
+        }
+      }
+      store_vec(tile.y[t][j], row);
+    }
   }
 }
 
@@ -124,7 +174,7 @@ HWY_INLINE void for_columns(Columns columns, const Body& body) {
 struct Task {
   Heads heads;
   Columns columns;
-  Head* prepared;  // blocks_of(N) a head
+  Head* prepared;  // of each head
   Group group;
 };
 
@@ -144,14 +194,23 @@ void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, 
   const auto next = [&](int64_t tokens) {
     begin += tokens, r += tokens * stride, k += tokens * stride, v += tokens * stride, y += tokens * stride, from = to;
   };
-  const Head* prepared = task.prepared + (head - task.heads.first) * blocks_of(N);
+  const Head& prepared = task.prepared[head - task.heads.first];
+  const bool bypass = bypasses_caches(p, tensors.y);
   for (; begin + kGroup <= end; next(kGroup)) {
     const auto in = [&](const Element* tensor) {
       return [=](int t, int64_t i) HWY_ATTR { return load_vec(tensor + t * stride + i); };
     };
-    prepare_sub(N, prepared, in(r), in(k), 0, kGroup, task.group);
+    Vec scores[Group::kScores];
+    factor_sub(N, prepared.blocks, in(r), in(k), 0, kGroup, task.group.blocks, scores);
+    HWY_UNROLL(8)
+    for (int n = kGroup * (kGroup + 1) / 2; n < Group::kScores; ++n) scores[n] = zero();
+    HWY_UNROLL(8)
+    for (int n = 0; n < Group::kScores; n += 4) {
+      store_sums(scores[n], scores[n + 1], scores[n + 2], scores[n + 3], task.group.scores + n);
+    }
     for_columns<kGroupVecs>(task.columns, [&](auto vecs, int64_t column) HWY_ATTR {
-      pass_group<vecs()>(N, stride, prepared, task.group, v + column, from + column, to + column, y + column, ahead);
+      pass_group<vecs()>(N, stride, prepared, task.group, v + column, from + column, to + column, y + column, bypass,
+                         ahead);
     });
   }
   for (; begin < end; next(1)) {
@@ -170,7 +229,7 @@ void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, 
 // How the work is divided: with at least as many heads as threads a thread takes neighbouring whole ones, in turns
 // (ahead.hpp). With fewer it takes some of a state's columns, which do not depend on each other.
 struct Plan {
-  static constexpr int64_t kTurn = 16;  // tokens: the states change places in L1 after each
+  static constexpr int64_t kTurn = kGroup == 6 ? 18 : 16;  // tokens: the states change places in L1 after each
   static_assert(kTurn % kGroup == 0);
 
   int64_t N, threads;
@@ -181,18 +240,48 @@ struct Plan {
     const int64_t heads = p.B * p.H;
     parts = std::min((threads + heads - 1) / heads, N / kLanes);
   }
-  size_t head_bytes() const { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
-  size_t thread_bytes() const { return Group::bytes(N) + static_cast<size_t>(turns.most_heads()) * head_bytes(); }
   int64_t tasks() const { return turns.tasks() * parts; }
 
+  size_t thread_bytes() const {
+    const auto heads = static_cast<size_t>(turns.most_heads()), blocks = static_cast<size_t>(blocks_of(N));
+    const size_t bytes = heads * (blocks * sizeof(HeadBlocks) + static_cast<size_t>(N) * sizeof(Row) + sizeof(Head)) +
+                         blocks * sizeof(Block) + Group::kScores * sizeof(float);
+    return (bytes + alignof(Block) - 1) / alignof(Block) * alignof(Block);
+  }
+
   Task task(int64_t index, std::byte* memory) const {
-    const int64_t vectors = N / kLanes, part = index % parts;
+    const int64_t vectors = N / kLanes, part = index % parts, heads = turns.most_heads(), blocks = blocks_of(N);
+    auto* group = reinterpret_cast<Block*>(memory);
+    auto* head_blocks = reinterpret_cast<HeadBlocks*>(group + blocks);
+    auto* prepared = reinterpret_cast<Head*>(head_blocks + heads * blocks);
+    auto* rows = reinterpret_cast<Row*>(prepared + heads);
+    for (int64_t head = 0; head < heads; ++head) {
+      prepared[head] = {.blocks = head_blocks + head * blocks, .rows = rows + head * N, .kept = 0};
+    }
     return {.heads = turns.heads(index / parts),
             .columns = {.first = vectors * part / parts * kLanes, .last = vectors * (part + 1) / parts * kLanes},
-            .prepared = reinterpret_cast<Head*>(memory + Group::bytes(N)),
-            .group = Group(memory)};
+            .prepared = prepared,
+            .group = {.blocks = group, .scores = reinterpret_cast<float*>(rows + heads * N)}};
   }
 };
+
+void prepare(int64_t N, const float* w, const float* u, Head& head) {
+  prepare_head<kGroup>(N, w, u, kGroup, true, head.blocks);
+  const auto row = [&](int64_t i) {
+    const HeadBlocks& block = head.blocks[i / kChannels];
+    return Row{.state = static_cast<int32_t>(N * i),
+               .factor = static_cast<int32_t>(i / kChannels * kBlockFloats<kGroup> + i % kChannels),
+               .gain = block.gain[i % kChannels],
+               .kept = std::bit_cast<uint32_t>(block.keep[i % kChannels]) != 0};
+  };
+  Row* to = head.rows;
+  for (const bool kept : {true, false}) {
+    for (int64_t i = 0; i < N; ++i) {
+      if (row(i).kept == kept) *to++ = row(i);
+    }
+    if (kept) head.kept = to - head.rows;
+  }
+}
 
 template <class Element>
 void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor) {
@@ -203,8 +292,7 @@ void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor)
     const Task task = plan.task(index, memory + plan.thread_bytes() * static_cast<size_t>(thread));
     for (int64_t head = task.heads.first; T >= kGroup && head < task.heads.last; ++head) {
       const int64_t at = head % p.H * p.N;
-      prepare_head<kGroup>(p.N, tensors.w + at, tensors.u + at, kGroup, true,
-                           task.prepared + (head - task.heads.first) * blocks_of(p.N));
+      prepare(p.N, tensors.w + at, tensors.u + at, task.prepared[head - task.heads.first]);
     }
     const int64_t passes = (task.columns.count() + kGroupVecs * kLanes - 1) / (kGroupVecs * kLanes);
     const int64_t asks_of_pass = (p.N + kRowsOfAsk - 1) / kRowsOfAsk;
@@ -216,6 +304,7 @@ void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor)
         run_tokens<Element>(p, tensors, task, head, t, std::min(t + Plan::kTurn, T), ahead);
       }
     }
+    hwy::FlushStream();
   });
 }
 
