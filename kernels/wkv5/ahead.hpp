@@ -15,6 +15,13 @@
 
 namespace wkv::kernels {
 
+// What several threads write lies in pages of their own: where it would be side by side, a core's prefetcher, which
+// runs ahead within a page, would take lines from the other.
+constexpr size_t whole_pages(size_t bytes) {
+  constexpr size_t kPage = 4096;
+  return (bytes + kPage - 1) / kPage * kPage;
+}
+
 // Columns of v, y and a state: [first, last).
 struct Columns {
   int64_t first, last;
@@ -64,7 +71,8 @@ class Ahead {
  public:
   // Asks for the rows of `tokens` tokens in `asks` calls of ask, those of y unless they bypass the caches. Of one
   // head's v and y only the columns: to ask for those that another thread writes would take them from it.
-  Ahead(const Problem& p, const Wkv5Tensors& tensors, Heads heads, Columns columns, int64_t tokens, int64_t asks)
+  Ahead(const Problem& p, const Wkv5Tensors& tensors, Heads heads, Columns columns, bool outputs, int64_t tokens,
+        int64_t asks)
       : T_(p.new_tokens()), tokens_(tokens) {
     const auto size = static_cast<int64_t>(size_of(p.dtype));
     stride_ = p.H * p.N * size;
@@ -75,7 +83,7 @@ class Ahead {
       part_bytes = std::max<int64_t>(std::min(columns.last, p.N) - columns.first, 0) * size;
     }
     tensors_ = {Rows{tensors.r + at, bytes}, Rows{tensors.k + at, bytes}, Rows{tensors.v + part_at, part_bytes},
-                Rows{tensors.y + part_at, bypasses_caches(p, tensors.y) ? 0 : part_bytes}};
+                Rows{tensors.y + part_at, outputs ? part_bytes : 0}};
     int64_t lines = 0;
     for (const Rows& rows : tensors_) lines += tokens * ((rows.bytes + kLine - 1) / kLine);
     lines_per_ask_ = (lines + asks - 1) / asks;

@@ -45,9 +45,9 @@ struct HeadBlock {
   float last_keep[kChannels], last_gain[kChannels];  // over the last, shorter one
 };
 
-// decay_over for a block's channels; loops over them that the compiler can vectorise.
-inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain) {
-  double power[kChannels], square[kChannels];
+// w^tokens of a block's channels; loops over them that the compiler can vectorise.
+inline void powers_over(int64_t tokens, const float* w, double* power) {
+  double square[kChannels];
   for (int64_t c = 0; c < kChannels; ++c) power[c] = 1, square[c] = w[c];
   for (int64_t n = tokens; n > 0; n >>= 1) {
     for (int64_t c = 0; c < kChannels; ++c) {
@@ -55,6 +55,12 @@ inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain
       square[c] *= square[c];
     }
   }
+}
+
+// decay_over for a block's channels.
+inline void decays_over(int64_t tokens, const float* w, float* keep, float* gain) {
+  double power[kChannels];
+  powers_over(tokens, w, power);
   for (int64_t c = 0; c < kChannels; ++c) {
     const Decay decay = decay_of(power[c]);
     keep[c] = decay.keep, gain[c] = decay.gain;
@@ -122,6 +128,16 @@ HWY_INLINE void copy_row(int64_t N, Columns columns, const Element* from, float*
     first = last;
   }
 }
+
+// Where y goes.
+template <class Element>
+struct Outputs {
+  Element* first;  // token's
+  int64_t stride;  // from token to token
+  bool bypass;     // the caches (ahead.hpp)
+
+  Outputs from(int64_t column) const { return {first + column, stride, bypass}; }
+};
 
 // A panel of one row of y, of which `columns` from its first on exist; `bypass`: past the caches (ahead.hpp).
 template <class Element>

@@ -14,35 +14,15 @@
 #include <hwy/foreach_target.h>
 //
 #include "kernels/wkv5/chunk_schedule-inl.hpp"
+#include "kernels/wkv5/outer_products-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
 namespace {
 
-// Rows of a register tile, which is one panel of columns wide. Of y they are tokens: a sum over all key channels passes
-// through the tile, and six rows by two vectors are more than the FMA units have in flight. Of the state they are key
-// channels: a tile sees a few tokens only, and the next one overlaps.
-constexpr int kTokenRows = kManyRegisters ? 12 : 6;
-
-template <int kRows>
-struct Tile {
-  Vec at[kRows][2];
-};
-
-// tile += column * row: outer product of kRows scalars, `step` floats apart, and a row of a panel.
-template <int kRows>
-HWY_INLINE void add_product(const float* scalars, int64_t step, const float* row, Tile<kRows>& tile) {
-  const Vec row0 = load_vec(row), row1 = load_vec(row + kLanes);
-  for (int m = 0; m < kRows; ++m) {
-    const Vec scalar = broadcast(scalars[m * step]);
-    tile.at[m][0] = hn::MulAdd(scalar, row0, tile.at[m][0]);
-    tile.at[m][1] = hn::MulAdd(scalar, row1, tile.at[m][1]);
-  }
-}
-
 struct Chunked {
   static constexpr int kTokens = 12;
-  static constexpr int kKeyRows = kManyRegisters ? 8 : 4;
+  static constexpr int kKeyRows = kManyRegisters ? 8 : 4;  // a tile sees a few tokens only, and the next one overlaps
   static constexpr int64_t kChannelsOfAsk = 16;  // of a pass for y, for each time that later rows are asked for
   using Head = HeadBlock<kTokens>;
 

@@ -1,11 +1,12 @@
-// wkv5 cpu_serial: one pass over t, four tokens at a time, so that a state row is loaded and stored once for the four:
-//   y += r' S,  S' = w^4 S + k'^T v,  y starts from A v  (r', k' and A of four tokens: chunk-inl.hpp)
-// Parallel over (b, h), and over value columns, which do not depend on each other, when there are fewer heads than
-// threads; a thread keeps its columns of one head's N x N state in the output tensor (16 KiB at N = 64, L1).
-// Moves r, k, v in and y out once, the state in and out once; a tile of y stays in registers over a pass.
-// Limit: FMA rate, 10 N^2 / 4 multiply-adds or their like a token and head, one of ten so that w^4 keeps its precision
-// (decay.hpp); at T = 1, whose token is taken alone, the bandwidth of what holds the state. Supports every N that is a
-// multiple of the vector width.
+// wkv5 cpu_serial: one pass over t, six tokens at a time (four where there are 16 vector registers), so that a state
+// row is loaded and stored once for the six:
+//   y = r' S + A v,  S' = w^6 S + k'^T v  (r', k' and A of six tokens: chunk-inl.hpp)
+// Parallel over (b, h), and with fewer heads than threads over segments of time, whose y takes a second look
+// (segments-inl.hpp), or over value columns; a thread keeps its columns of one head's N x N state in the output tensor
+// (16 KiB at N = 64, L1). Moves r, k, v in and y out once, the state in and out once; a tile of y stays in registers
+// over a pass, in which rows of S that w^6 takes more than half of come last, as they are rounded differently
+// (decay.hpp). Limit: FMA rate, 13 N^2 / 6 multiply-adds a token and head; at T = 1, whose token is taken alone, the
+// bandwidth of what holds the state. Supports every N that is a multiple of the vector width.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@
 #include <hwy/foreach_target.h>
 //
 #include "kernels/wkv5/chunk-inl.hpp"
+#include "kernels/wkv5/segments-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
@@ -31,16 +33,15 @@ namespace {
 constexpr int kGroup = kManyRegisters ? 6 : 4;      // tokens of a pass, as long as there are that many
 constexpr int kGroupVecs = kManyRegisters ? 2 : 1;  // columns of a pass: y and v of a group stay in registers
 constexpr int kTokenVecs = 8;                       // of a single token's: with AVX2 a row of 64 columns in one go
-constexpr int kRowsOfAsk =
-    std::min(kLanes, 8);  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
+constexpr int kRowsOfAsk = 8;  // of a state, for each time that rows of later tokens are asked for (ahead.hpp)
 
 using HeadBlocks = HeadBlock<kGroup, kGroup>;
 using Block = ChunkBlock<kGroup>;
 
 // A state's row, key channel i.
 struct Row {
-  int32_t state;   // N i
-  int32_t factor;  // where r' and k' of channel i are, from channel 0's
+  int64_t state;   // N i
+  int64_t factor;  // where r' and k' of channel i are, from channel 0's
   float gain;      // the decay over a group (decay.hpp)
   bool kept;
 };
@@ -62,7 +63,7 @@ struct Group {
 
 // A group's y and v, kVecs vectors of columns. g++ 12 keeps it in registers where every loop over it is unrolled.
 template <int kVecs>
-struct Tile {
+struct GroupTile {
   Vec y[kGroup][kVecs], v[kGroup][kVecs];
 
   // Through one row of the state.
@@ -96,10 +97,10 @@ struct Tile {
 };
 
 // y and the new state of a group for kVecs vectors of columns, of which v, `from`, `to` and y point at the first.
-template <int kVecs, class Element>
+template <int kVecs, class Element, class Output>
 HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head& head, const Group& group, const Element* v,
-                             const float* from, float* to, Element* y, bool bypass, Ahead& ahead) {
-  Tile<kVecs> tile;
+                             const float* from, float* to, const Outputs<Output>& y, Ahead& ahead) {
+  GroupTile<kVecs> tile;
   HWY_UNROLL(8)
   for (int t = 0; t < kGroup; ++t) {
     HWY_UNROLL(4)
@@ -130,9 +131,9 @@ HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head& head, const 
     }
     HWY_UNROLL(4)
     for (int j = 0; j < kVecs; ++j) {
-      Element* row = y + t * stride + j * kLanes;
-      if constexpr (std::is_same_v<Element, float>) {
-        if (bypass) {
+      Output* row = y.first + t * y.stride + j * kLanes;
+      if constexpr (std::is_same_v<Output, float>) {
+        if (y.bypass) {
           stream_vec(tile.y[t][j], row);
           continue;
         }
@@ -143,9 +144,9 @@ HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head& head, const 
 }
 
 // The same of a single token. score: sum_i r u k.
-template <int kVecs, class Element>
+template <int kVecs, class Element, class Output>
 HWY_INLINE void pass_token(int64_t N, const Element* r, const Element* k, const float* w, float score, const Element* v,
-                           const float* from, float* to, Element* y) {
+                           const float* from, float* to, Output* y) {
   Vec value[kVecs], sum[kVecs];
   for (int j = 0; j < kVecs; ++j) {
     value[j] = load_vec(v + j * kLanes);
@@ -170,46 +171,54 @@ HWY_INLINE void for_columns(Columns columns, const Body& body) {
   if constexpr (kVecs > 1) for_columns<kVecs / 2>(columns, body);
 }
 
-// One thread's work: columns of neighbouring heads, of which it keeps what a group needs of w and u.
+// One thread's work: tokens [begin, end) of columns of neighbouring heads.
 struct Task {
   Heads heads;
   Columns columns;
-  Head* prepared;  // of each head
+  int64_t begin, end;
+  const float* from;  // the first head's state before them
+  float* to;          // and after, which may be the same
+  float* local;       // where y goes in fp32, one row of N after the other, instead of where it belongs; or null
+};
+
+// A thread's memory.
+struct Workspace {
+  Head* heads;  // of the task
   Group group;
 };
 
-// Tokens [begin, end) of a head, whose state is in the output from the second one on.
-template <class Element>
-void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, int64_t head, int64_t begin,
-                int64_t end, Ahead& ahead) {
+// Tokens [begin, end) of a head, whose state is where it goes to from the task's second token on.
+template <class Element, class Output>
+void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, const Workspace& workspace,
+                int64_t head, int64_t begin, int64_t end, Outputs<Output> y, Ahead& ahead) {
   const int64_t N = p.N, stride = p.H * N;
   const int64_t offset = ((head / p.H * p.new_tokens() + begin) * p.H + head % p.H) * N;
   const float *w = tensors.w + head % p.H * N, *u = tensors.u + head % p.H * N;
   const auto *r = reinterpret_cast<const Element*>(tensors.r) + offset,
              *k = reinterpret_cast<const Element*>(tensors.k) + offset,
              *v = reinterpret_cast<const Element*>(tensors.v) + offset;
-  Element* y = reinterpret_cast<Element*>(tensors.y) + offset;
-  float* to = tensors.state_out + head * N * N;
-  const float* from = begin == 0 ? tensors.state + head * N * N : to;
+  const int64_t of_task = head - task.heads.first;
+  float* to = task.to + of_task * N * N;
+  const float* from = begin == task.begin ? task.from + of_task * N * N : to;
   const auto next = [&](int64_t tokens) {
-    begin += tokens, r += tokens * stride, k += tokens * stride, v += tokens * stride, y += tokens * stride, from = to;
+    begin += tokens, r += tokens * stride, k += tokens * stride, v += tokens * stride, from = to;
+    y.first += tokens * y.stride;
   };
-  const Head& prepared = task.prepared[head - task.heads.first];
-  const bool bypass = bypasses_caches(p, tensors.y);
+  const Head& prepared = workspace.heads[of_task];
   for (; begin + kGroup <= end; next(kGroup)) {
     const auto in = [&](const Element* tensor) {
       return [=](int t, int64_t i) HWY_ATTR { return load_vec(tensor + t * stride + i); };
     };
     Vec scores[Group::kScores];
-    factor_sub(N, prepared.blocks, in(r), in(k), 0, kGroup, task.group.blocks, scores);
+    factor_sub(N, prepared.blocks, in(r), in(k), 0, kGroup, workspace.group.blocks, scores);
     HWY_UNROLL(8)
     for (int n = kGroup * (kGroup + 1) / 2; n < Group::kScores; ++n) scores[n] = zero();
     HWY_UNROLL(8)
     for (int n = 0; n < Group::kScores; n += 4) {
-      store_sums(scores[n], scores[n + 1], scores[n + 2], scores[n + 3], task.group.scores + n);
+      store_sums(scores[n], scores[n + 1], scores[n + 2], scores[n + 3], workspace.group.scores + n);
     }
     for_columns<kGroupVecs>(task.columns, [&](auto vecs, int64_t column) HWY_ATTR {
-      pass_group<vecs()>(N, stride, prepared, task.group, v + column, from + column, to + column, y + column, bypass,
+      pass_group<vecs()>(N, stride, prepared, workspace.group, v + column, from + column, to + column, y.from(column),
                          ahead);
     });
   }
@@ -221,56 +230,17 @@ void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, 
     float sums[4];
     store_sums(score, zero(), zero(), zero(), sums);
     for_columns<kTokenVecs>(task.columns, [&](auto vecs, int64_t column) HWY_ATTR {
-      pass_token<vecs()>(N, r, k, w, sums[0], v + column, from + column, to + column, y + column);
+      pass_token<vecs()>(N, r, k, w, sums[0], v + column, from + column, to + column, y.first + column);
     });
   }
 }
-
-// How the work is divided: with at least as many heads as threads a thread takes neighbouring whole ones, in turns
-// (ahead.hpp). With fewer it takes some of a state's columns, which do not depend on each other.
-struct Plan {
-  static constexpr int64_t kTurn = kGroup == 6 ? 18 : 16;  // tokens: the states change places in L1 after each
-  static_assert(kTurn % kGroup == 0);
-
-  int64_t N, threads;
-  TurnPlan turns;
-  int64_t parts;  // of a state's columns
-
-  Plan(const Problem& p, int64_t thread_count) : N(p.N), threads(thread_count), turns(p, thread_count) {
-    const int64_t heads = p.B * p.H;
-    parts = std::min((threads + heads - 1) / heads, N / kLanes);
-  }
-  int64_t tasks() const { return turns.tasks() * parts; }
-
-  size_t thread_bytes() const {
-    const auto heads = static_cast<size_t>(turns.most_heads()), blocks = static_cast<size_t>(blocks_of(N));
-    const size_t bytes = heads * (blocks * sizeof(HeadBlocks) + static_cast<size_t>(N) * sizeof(Row) + sizeof(Head)) +
-                         blocks * sizeof(Block) + Group::kScores * sizeof(float);
-    return (bytes + alignof(Block) - 1) / alignof(Block) * alignof(Block);
-  }
-
-  Task task(int64_t index, std::byte* memory) const {
-    const int64_t vectors = N / kLanes, part = index % parts, heads = turns.most_heads(), blocks = blocks_of(N);
-    auto* group = reinterpret_cast<Block*>(memory);
-    auto* head_blocks = reinterpret_cast<HeadBlocks*>(group + blocks);
-    auto* prepared = reinterpret_cast<Head*>(head_blocks + heads * blocks);
-    auto* rows = reinterpret_cast<Row*>(prepared + heads);
-    for (int64_t head = 0; head < heads; ++head) {
-      prepared[head] = {.blocks = head_blocks + head * blocks, .rows = rows + head * N, .kept = 0};
-    }
-    return {.heads = turns.heads(index / parts),
-            .columns = {.first = vectors * part / parts * kLanes, .last = vectors * (part + 1) / parts * kLanes},
-            .prepared = prepared,
-            .group = {.blocks = group, .scores = reinterpret_cast<float*>(rows + heads * N)}};
-  }
-};
 
 void prepare(int64_t N, const float* w, const float* u, Head& head) {
   prepare_head<kGroup>(N, w, u, kGroup, true, head.blocks);
   const auto row = [&](int64_t i) {
     const HeadBlocks& block = head.blocks[i / kChannels];
-    return Row{.state = static_cast<int32_t>(N * i),
-               .factor = static_cast<int32_t>(i / kChannels * kBlockFloats<kGroup> + i % kChannels),
+    return Row{.state = N * i,
+               .factor = i / kChannels * kBlockFloats<kGroup> + i % kChannels,
                .gain = block.gain[i % kChannels],
                .kept = std::bit_cast<uint32_t>(block.keep[i % kChannels]) != 0};
   };
@@ -283,42 +253,221 @@ void prepare(int64_t N, const float* w, const float* u, Head& head) {
   }
 }
 
+// How the work is divided: with at least as many heads as threads a thread takes neighbouring whole ones, in turns
+// (ahead.hpp). With fewer, time is cut into segments (segments-inl.hpp), and if T is too short for them it takes some
+// of a state's columns, which do not depend on each other.
+struct Plan {
+  static constexpr int64_t kTurn = kGroup == 6 ? 18 : 16;  // tokens: the states change places in L1 after each
+  static_assert(kTurn % kGroup == 0);
+
+  int64_t N, heads, threads;
+  TurnPlan turns;
+  int64_t parts;     // of a state's columns
+  int64_t segments;  // of a head, in time
+  int64_t segment_tokens;
+  size_t local_bytes = 0;  // of a segment's y, where it is first kept in fp32 (segments-inl.hpp)
+
+  Plan(const Problem& p, int64_t thread_count)
+      : N(p.N), heads(p.B * p.H), threads(thread_count), turns(p, thread_count) {
+    const int64_t T = p.new_tokens();
+    const Division division(heads, threads, T, N / kLanes);
+    parts = division.parts;
+    segment_tokens = (T + division.segments * kTurn - 1) / (division.segments * kTurn) * kTurn;
+    segments = (T + segment_tokens - 1) / segment_tokens;
+    if (segments > 1) local_bytes = local_output_bytes(p.dtype, segment_tokens, N);
+  }
+
+  // A thread's memory: what it needs of a group and of heads, or to add what segments miss.
+  size_t thread_bytes() const {
+    const auto most = static_cast<size_t>(turns.most_heads()), blocks = static_cast<size_t>(blocks_of(N));
+    const size_t bytes = most * (blocks * sizeof(HeadBlocks) + static_cast<size_t>(N) * sizeof(Row) + sizeof(Head)) +
+                         blocks * sizeof(Block) + Group::kScores * sizeof(float);
+    return whole_pages(std::max(bytes, Missing::bytes(N)));
+  }
+  // A segment's state, after which a vector may be read.
+  size_t state_bytes() const { return whole_pages(static_cast<size_t>(N * N + kPanel) * sizeof(float)); }
+  size_t states_end() const {
+    const size_t states = segments == 1 ? 0 : static_cast<size_t>(heads * segments);
+    return thread_bytes() * static_cast<size_t>(threads) + states * state_bytes();
+  }
+  size_t bytes() const { return states_end() + static_cast<size_t>(heads * (segments - 1)) * local_bytes; }
+};
+
 template <class Element>
-void run_heads(const Problem& p, const Wkv5Tensors& tensors, Executor& executor) {
-  const Plan plan(p, executor.threads());
-  std::byte* memory = executor.scratch(plan.thread_bytes() * static_cast<size_t>(plan.threads)).data();
-  const int64_t T = p.new_tokens();
-  executor.parallel_for(plan.tasks(), [&](int64_t index, int thread) {
-    const Task task = plan.task(index, memory + plan.thread_bytes() * static_cast<size_t>(thread));
-    for (int64_t head = task.heads.first; T >= kGroup && head < task.heads.last; ++head) {
-      const int64_t at = head % p.H * p.N;
-      prepare(p.N, tensors.w + at, tensors.u + at, task.prepared[head - task.heads.first]);
+class Serial {
+ public:
+  Serial(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor)
+      : p_(problem),
+        tensors_(tensors),
+        executor_(executor),
+        plan_(problem, executor.threads()),
+        memory_(executor.scratch(plan_.bytes()).data()) {}
+
+  void run() const {
+    if (plan_.segments == 1) {
+      executor_.parallel_for(plan_.turns.tasks() * plan_.parts, [&](int64_t index, int thread) {
+        run_task(whole(plan_.turns.heads(index / plan_.parts), index % plan_.parts), workspace(thread));
+      });
+      return;
     }
+    executor_.parallel_for(plan_.heads * plan_.segments * plan_.parts, [&](int64_t index, int thread) {
+      const int64_t of_head = index / plan_.parts;
+      run_task(segment(of_head / plan_.segments, of_head % plan_.segments, index % plan_.parts), workspace(thread));
+    });
+    executor_.parallel_for(plan_.heads, [&](int64_t head, int) { chain(head); });
+    const int64_t pieces = (plan_.segment_tokens + kPiece - 1) / kPiece, later = plan_.segments - 1;
+    executor_.parallel_for(plan_.heads * later * pieces, [&](int64_t index, int thread) {
+      const int64_t of_head = index / pieces;
+      add_what_is_missing(of_head / later, of_head % later + 1, index % pieces * kPiece, memory_of(thread));
+    });
+  }
+
+ private:
+  static constexpr int64_t kPiece = 96;  // tokens of a segment, for a task of adding what it misses
+
+  Columns all() const { return {.first = 0, .last = p_.N}; }
+  const float* w_of(int64_t head) const { return tensors_.w + head % p_.H * p_.N; }
+
+  std::byte* memory_of(int thread) const { return memory_ + plan_.thread_bytes() * static_cast<size_t>(thread); }
+  float* state_of(int64_t head, int64_t segment) const {
+    return reinterpret_cast<float*>(memory_of(static_cast<int>(plan_.threads)) +
+                                    static_cast<size_t>(head * plan_.segments + segment) * plan_.state_bytes());
+  }
+  // y of a segment before what it misses is added, where that is kept in fp32.
+  float* local_of(int64_t head, int64_t segment) const {
+    if (segment == 0 || plan_.local_bytes == 0) return nullptr;
+    const int64_t index = (segment - 1) * plan_.heads + head;
+    return reinterpret_cast<float*>(memory_ + plan_.states_end() + static_cast<size_t>(index) * plan_.local_bytes);
+  }
+  StatePanels panels_of(int64_t head, int64_t segment) const {
+    return {.first = state_of(head, segment), .row_step = p_.N, .panel_step = kPanel};
+  }
+
+  Columns columns_of(int64_t part) const {
+    const int64_t vectors = p_.N / kLanes;
+    return {.first = vectors * part / plan_.parts * kLanes, .last = vectors * (part + 1) / plan_.parts * kLanes};
+  }
+
+  Task whole(Heads heads, int64_t part) const {
+    const int64_t at = heads.first * p_.N * p_.N;
+    return {.heads = heads,
+            .columns = columns_of(part),
+            .begin = 0,
+            .end = p_.new_tokens(),
+            .from = tensors_.state + at,
+            .to = tensors_.state_out + at,
+            .local = nullptr};
+  }
+
+  int64_t offset(int64_t head, int64_t t) const {
+    return ((head / p_.H * p_.new_tokens() + t) * p_.H + head % p_.H) * p_.N;
+  }
+  int64_t begin_of(int64_t segment) const { return std::min(segment * plan_.segment_tokens, p_.new_tokens()); }
+
+  // From a state of zero unless it is the first.
+  Task segment(int64_t head, int64_t segment, int64_t part) const {
+    Task task{.heads = {.first = head, .last = head + 1},
+              .columns = columns_of(part),
+              .begin = begin_of(segment),
+              .end = begin_of(segment + 1),
+              .from = tensors_.state + head * p_.N * p_.N,
+              .to = state_of(head, segment),
+              .local = local_of(head, segment)};
+    if (segment == 0) return task;
+    for (int64_t i = 0; i < p_.N; ++i) {
+      std::fill(task.to + i * p_.N + task.columns.first, task.to + i * p_.N + task.columns.last, 0.0f);
+    }
+    task.from = task.to;
+    return task;
+  }
+
+  Workspace workspace(int thread) const {
+    const int64_t heads = plan_.turns.most_heads(), blocks = blocks_of(p_.N);
+    auto* group = reinterpret_cast<Block*>(memory_of(thread));
+    auto* head_blocks = reinterpret_cast<HeadBlocks*>(group + blocks);
+    auto* prepared = reinterpret_cast<Head*>(head_blocks + heads * blocks);
+    auto* rows = reinterpret_cast<Row*>(prepared + heads);
+    for (int64_t head = 0; head < heads; ++head) {
+      prepared[head] = {.blocks = head_blocks + head * blocks, .rows = rows + head * p_.N, .kept = 0};
+    }
+    return {.heads = prepared, .group = {.blocks = group, .scores = reinterpret_cast<float*>(rows + heads * p_.N)}};
+  }
+
+  void run_task(const Task& task, const Workspace& workspace) const {
+    for (int64_t head = task.heads.first; task.end - task.begin >= kGroup && head < task.heads.last; ++head) {
+      prepare(p_.N, w_of(head), tensors_.u + head % p_.H * p_.N, workspace.heads[head - task.heads.first]);
+    }
+    if constexpr (std::is_same_v<Element, BFloat16>) {
+      if (task.local != nullptr) {
+        return run_turns<float>(task, workspace, [&](int64_t, int64_t t) {
+          return Outputs<float>{task.local + (t - task.begin) * p_.N, p_.N, false};
+        });
+      }
+    }
+    const bool bypass = plan_.segments == 1 && bypasses_caches(p_, tensors_.y);
+    run_turns<Element>(task, workspace, [&](int64_t head, int64_t t) {
+      return Outputs<Element>{reinterpret_cast<Element*>(tensors_.y) + offset(head, t), p_.H * p_.N, bypass};
+    });
+  }
+
+  // outputs(head, t): where y of a head goes from token t on.
+  template <class Output, class Where>
+  void run_turns(const Task& task, const Workspace& workspace, const Where& outputs) const {
     const int64_t passes = (task.columns.count() + kGroupVecs * kLanes - 1) / (kGroupVecs * kLanes);
-    const int64_t asks_of_pass = (p.N + kRowsOfAsk - 1) / kRowsOfAsk;
-    Ahead ahead(p, tensors, task.heads, task.columns, Plan::kTurn,
+    const int64_t asks_of_pass = (p_.N + kRowsOfAsk - 1) / kRowsOfAsk;
+    const bool asks_outputs = task.local == nullptr && !outputs(task.heads.first, task.begin).bypass;
+    Ahead ahead(p_, tensors_, task.heads, task.columns, asks_outputs, Plan::kTurn,
                 task.heads.count() * Plan::kTurn / kGroup * passes * asks_of_pass);
-    for (int64_t t = 0; t < T; t += Plan::kTurn) {
-      ahead.start(t + Plan::kTurn);
+    for (int64_t t = task.begin; t < task.end; t += Plan::kTurn) {
+      if (t + Plan::kTurn < task.end) ahead.start(t + Plan::kTurn);
       for (int64_t head = task.heads.first; head < task.heads.last; ++head) {
-        run_tokens<Element>(p, tensors, task, head, t, std::min(t + Plan::kTurn, T), ahead);
+        run_tokens<Element>(p_, tensors_, task, workspace, head, t, std::min(t + Plan::kTurn, task.end),
+                            outputs(head, t), ahead);
       }
     }
     hwy::FlushStream();
-  });
-}
+  }
+
+  // From the final states of a head's segments to those that they start from, and the head's.
+  void chain(int64_t head) const {
+    chain_segments(
+        p_.N, w_of(head), all(), plan_.segments,
+        [&](int64_t segment) { return begin_of(segment + 1) - begin_of(segment); },
+        [&](int64_t segment) { return panels_of(head, segment); });
+    std::copy_n(state_of(head, 0), p_.N * p_.N, tensors_.state_out + head * p_.N * p_.N);
+  }
+
+  void add_what_is_missing(int64_t head, int64_t segment, int64_t first, std::byte* memory) const {
+    const int64_t begin = std::min(begin_of(segment) + first, begin_of(segment + 1));
+    const int64_t tokens = std::min(kPiece, begin_of(segment + 1) - begin), stride = p_.H * p_.N;
+    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(head, begin);
+    const auto add_to = [&](const auto& local) {
+      add_start_state(p_.N, w_of(head), panels_of(head, segment), all(), first, tokens,
+                      reinterpret_cast<const Element*>(tensors_.r) + offset(head, begin), local, y, stride, memory);
+    };
+    if (const float* local = local_of(head, segment)) {
+      add_to(LocalOutputs<float>{local + (begin - begin_of(segment)) * p_.N, p_.N});
+    } else {
+      add_to(LocalOutputs<Element>{y, stride});
+    }
+  }
+
+  const Problem& p_;
+  const Wkv5Tensors& tensors_;
+  Executor& executor_;
+  Plan plan_;
+  std::byte* memory_;
+};
 
 void run(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor) {
   if (problem.dtype == DType::f32) {
-    run_heads<float>(problem, tensors, executor);
+    Serial<float>(problem, tensors, executor).run();
   } else {
-    run_heads<BFloat16>(problem, tensors, executor);
+    Serial<BFloat16>(problem, tensors, executor).run();
   }
 }
 
-size_t extra_bytes(const Problem& p, int threads) {
-  return Plan(p, threads).thread_bytes() * static_cast<size_t>(threads);
-}
+size_t extra_bytes(const Problem& p, int threads) { return Plan(p, threads).bytes(); }
 
 int lanes() { return kLanes; }
 

@@ -1,0 +1,175 @@
+// One head's time in segments that several threads run at once. Every segment but the first is run from a state of
+// zero. Then the final states are chained, S' = w^L S + local, and what a segment's tokens miss is added to them, at
+// position p of it:
+//   y_p += r_p w^p S,  S the state that the segment starts from
+// which is less than half the work of a token, and less still where channels have forgotten S (w^p is nothing).
+// One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
+#if defined(WKV_KERNELS_WKV5_SEGMENTS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef WKV_KERNELS_WKV5_SEGMENTS_INL_HPP
+#undef WKV_KERNELS_WKV5_SEGMENTS_INL_HPP
+#else
+#define WKV_KERNELS_WKV5_SEGMENTS_INL_HPP
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+
+#include "kernels/wkv5/ahead.hpp"
+#include "kernels/wkv5/chunk-inl.hpp"
+#include "kernels/wkv5/outer_products-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace wkv::kernels::HWY_NAMESPACE {
+
+// How heads are divided where there are fewer than threads: in segments of time, and only where T is too short for
+// them in parts of a state's columns, each of which repeats what does not depend on the columns.
+struct Division {
+  static constexpr int64_t kMinSegment = 192;  // tokens
+
+  int64_t segments = 1, parts = 1;
+
+  Division(int64_t heads, int64_t threads, int64_t T, int64_t most_parts) {
+    if (heads >= threads) return;
+    // All threads have the same number of segments then.
+    segments = std::clamp<int64_t>(threads / std::gcd(heads, threads), 1, std::max<int64_t>(T / kMinSegment, 1));
+    parts = std::min((threads + heads * segments - 1) / (heads * segments), most_parts);
+  }
+};
+
+// Columns of a state as panels; of the last one only those that exist are used, the others may be anything.
+struct StatePanels {
+  float* first;
+  int64_t row_step, panel_step;
+
+  float* row(int64_t panel, int64_t i) const { return first + panel * panel_step + i * row_step; }
+};
+
+// Of a head's segments: state(segment) as it ended becomes the state that the segment starts from, and the first's
+// becomes the final one of all. tokens(segment) is a segment's length.
+template <class Tokens, class State>
+void chain_segments(int64_t N, const float* w, Columns columns, int64_t segments, const Tokens& tokens,
+                    const State& state) {
+  const StatePanels carried = state(0);
+  for (int64_t segment = 1; segment < segments; ++segment) {
+    const StatePanels panels = state(segment);
+    for (int64_t i = 0; i < N; ++i) {
+      const auto decay = static_cast<float>(std::pow(double{w[i]}, tokens(segment)));
+      for (int64_t column = columns.first, panel = 0; column < columns.last; column += kPanel, ++panel) {
+        float *start = carried.row(panel, i), *end = panels.row(panel, i);
+        for (int64_t c = 0, count = std::min<int64_t>(columns.last - column, kPanel); c < count; ++c) {
+          const float local = end[c];
+          end[c] = start[c];
+          start[c] = decay * start[c] + local;
+        }
+      }
+    }
+  }
+}
+
+// What add_start_state needs: r w^p of a tile's tokens, and of the state's channels those that it still matters for.
+struct Missing {
+  Missing(int64_t N, std::byte* memory)
+      : channels(padded(N)),
+        in_blocks(blocks_of(N) * kChannels),
+        decay(reinterpret_cast<double*>(memory)),
+        decay_of_tile(decay + in_blocks),
+        r(reinterpret_cast<float*>(decay_of_tile + in_blocks)),
+        remembered(reinterpret_cast<int32_t*>(r + kTokenRows * channels)) {}
+  static size_t bytes(int64_t N) {
+    return 2 * sizeof(double) * static_cast<size_t>(blocks_of(N) * kChannels) +
+           sizeof(float) * static_cast<size_t>((kTokenRows + 1) * padded(N));
+  }
+
+  int64_t channels, in_blocks;  // padded
+  double* decay;                // w^p of the tile's first token
+  double* decay_of_tile;        // over its tokens
+  float* r;                     // (token, channel)
+  int32_t* remembered;
+};
+
+// y as a segment that was run from a state of zero gave it: where it belongs, or, if that would round it to bf16 before
+// anything is added, in fp32 elsewhere.
+template <class Element>
+struct LocalOutputs {
+  const Element* first;  // token's
+  int64_t stride;        // from token to token
+};
+
+// Memory for a segment's, in fp32, if they are kept so.
+inline size_t local_output_bytes(DType dtype, int64_t tokens, int64_t N) {
+  return dtype == DType::f32 ? 0 : whole_pages(static_cast<size_t>(tokens * N) * sizeof(float));
+}
+
+// Tokens [0, kTokenRows) of a tile, as far as they exist; kAll: all do.
+template <bool kAll, class Local, class Element>
+HWY_INLINE void add_to_outputs(int64_t N, const Missing& missing, int64_t count, const StatePanels& state,
+                               Columns columns, int tokens, const LocalOutputs<Local>& local, Element* y,
+                               int64_t stride) {
+  for (int64_t column = columns.first, panel = 0; column < columns.last; column += kPanel, ++panel) {
+    Tile<kTokenRows> tile;
+    HWY_UNROLL(12)
+    for (int m = 0; m < kTokenRows; ++m) tile.at[m][0] = tile.at[m][1] = zero();
+    const float* rows = state.row(panel, 0);
+    for (int64_t n = 0; n < count; ++n) {
+      const int64_t i = missing.remembered[n];
+      add_product(missing.r + i, missing.channels, rows + i * state.row_step, tile);
+    }
+    HWY_UNROLL(12)
+    for (int m = 0; m < kTokenRows; ++m) {
+      if (!kAll && m >= tokens) break;
+      const Local* from = local.first + m * local.stride + column;
+      store_row(hn::Add(tile.at[m][0], load_first(from, N - column)),
+                hn::Add(tile.at[m][1], load_first(from + kLanes, N - column - kLanes)), N - column, false,
+                y + m * stride + column);
+    }
+  }
+}
+
+// y_p = local y_p + r_p w^p S for `tokens` tokens from position `first` of a segment on, few enough to go without a new
+// look at which channels remember. r, local and y point at the first's.
+template <class Local, class Element>
+void add_start_state(int64_t N, const float* w, const StatePanels& state, Columns columns, int64_t first,
+                     int64_t tokens, const Element* r, LocalOutputs<Local> local, Element* y, int64_t stride,
+                     std::byte* memory) {
+  constexpr double kNothing = 0x1p-100;
+  const Missing missing(N, memory);
+  int64_t count = 0;
+  for (int64_t block = 0; block < N; block += kChannels) {
+    float decay[kChannels] = {};
+    std::copy_n(w + block, std::min(N - block, kChannels), decay);
+    powers_over(first, decay, missing.decay + block);
+    powers_over(kTokenRows, decay, missing.decay_of_tile + block);
+    for (int64_t i = block; i < std::min(N, block + kChannels); ++i) {
+      if (missing.decay[i] > kNothing) missing.remembered[count++] = static_cast<int32_t>(i);
+    }
+  }
+  for (int64_t t = 0; t < tokens; t += kTokenRows) {
+    const int rows = static_cast<int>(std::min<int64_t>(tokens - t, kTokenRows));
+    for (int64_t i = 0; i < missing.channels; i += kLanes) {
+      const Vec decay = load_first(w + i, N - i);
+      float start[kLanes];
+      for (int c = 0; c < kLanes; ++c) start[c] = static_cast<float>(missing.decay[i + c]);
+      Vec power = load_vec(start);
+      for (int m = 0; m < kTokenRows; ++m) {
+        const Vec receptance = m < rows ? load_first(r + m * stride + i, N - i) : zero();
+        store_vec(hn::Mul(receptance, power), missing.r + m * missing.channels + i);
+        power = hn::Mul(power, decay);
+      }
+    }
+    for (int64_t i = 0; i < missing.in_blocks; ++i) missing.decay[i] *= missing.decay_of_tile[i];
+    if (rows == kTokenRows) {
+      add_to_outputs<true>(N, missing, count, state, columns, rows, local, y, stride);
+    } else {
+      add_to_outputs<false>(N, missing, count, state, columns, rows, local, y, stride);
+    }
+    r += kTokenRows * stride, y += kTokenRows * stride, local.first += kTokenRows * local.stride;
+  }
+}
+
+}  // namespace wkv::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
