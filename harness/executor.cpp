@@ -40,6 +40,9 @@ void pause() {
 #endif
 }
 
+constexpr size_t kGuard = 4096;  // bytes
+constexpr std::byte kGuardByte{0xa5};
+
 // Tasks [next, end) of a loop, on a cache line of their own.
 struct alignas(64) Share {
   std::atomic<int64_t> next{0};
@@ -65,6 +68,7 @@ struct Executor::State {
   size_t scratch_bytes = 0;
   size_t peak_scratch_bytes = 0;
   bool poisons_scratch = false;
+  std::span<std::byte> guard;  // after poisoned scratch memory
 
   void work(int thread) {
     const FlushDenormals flush;
@@ -154,20 +158,32 @@ std::span<std::byte> Executor::scratch(size_t bytes) {
   if (bytes > state.scratch_bytes) {
     state.scratch.reset();
     state.scratch_bytes = 0;
-    state.scratch = allocate(bytes);
+    state.scratch = allocate(bytes + kGuard);
     state.scratch_bytes = bytes;
   }
-  if (state.poisons_scratch) std::memset(state.scratch.get(), 0xff, bytes);
+  if (state.poisons_scratch) {
+    std::memset(state.scratch.get(), 0xff, bytes);
+    state.guard = {state.scratch.get() + bytes, kGuard};
+    std::ranges::fill(state.guard, kGuardByte);
+  }
   return {state.scratch.get(), bytes};
 }
 
-void Executor::poison_scratch(bool on) { state_->poisons_scratch = on; }
+void Executor::poison_scratch(bool on) {
+  state_->poisons_scratch = on;
+  state_->guard = {};
+}
+
+bool Executor::scratch_overrun() const {
+  return !std::ranges::all_of(state_->guard, [](std::byte byte) { return byte == kGuardByte; });
+}
 
 size_t Executor::peak_scratch_bytes() const { return state_->peak_scratch_bytes; }
 
 void Executor::release_scratch() {
   state_->scratch.reset();
   state_->scratch_bytes = 0;
+  state_->guard = {};
   state_->peak_scratch_bytes = 0;
 }
 

@@ -29,8 +29,11 @@ class Executor {
   // Scratch memory of at least this many bytes, page-aligned, contents undefined; valid until the next call of
   // scratch. Kept from run to run, so that a timed run does not allocate. Its largest size is a cell's extra memory.
   std::span<std::byte> scratch(size_t bytes);
-  // While it is on, scratch hands out memory full of NaN instead of what the last run left there.
+  // While it is on, scratch hands out memory full of NaN instead of what the last run left there, with a guard after
+  // it.
   void poison_scratch(bool on);
+  // Whether what was handed out last, poisoned, has been written past its end.
+  bool scratch_overrun() const;
   size_t peak_scratch_bytes() const;
   void release_scratch();  // frees it and starts the peak anew
 

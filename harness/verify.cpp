@@ -128,6 +128,8 @@ void Verifier::inspect(int set, double run_seconds) {
 void Verifier::check_memory(const TensorSet& set, const std::string& changed_input) {
   if (const std::string tensor = set.overrun(); !tensor.empty()) {
     result.failure = fmt::format("writes out of bounds of {}", tensor);
+  } else if (executor_.scratch_overrun()) {
+    result.failure = "writes out of bounds of its scratch memory";
   } else if (!changed_input.empty()) {
     result.failure = fmt::format("changes its input {}", changed_input);
   } else {
@@ -161,9 +163,10 @@ class PoisonedScratch {
 
 }  // namespace
 
-// Three runs catch what a run depends on beside its inputs, NaN in scratch memory what it takes for zero there. The
-// second has other inputs in other memory: a result kept from the first call is wrong. The third has the second one's
-// inputs in the first one's memory: a result kept for a pointer is wrong, and so is one kept for a number of calls.
+// Three runs catch what a run depends on beside its inputs, NaN in scratch memory what it takes for zero there, a guard
+// after it what it writes beyond. The second run has other inputs in other memory: a result kept from the first call is
+// wrong. The third has the second one's inputs in the first one's memory: a result kept for a pointer is wrong, and so
+// is one kept for a number of calls.
 Verification verify(Runner& runner, Workload& workload, Executor& executor) {
   for (const int set : {0, 1}) workload.expected(set, executor);  // before the variant can touch an input
   Verifier verifier(runner, workload, executor);

@@ -186,6 +186,15 @@ TEST_CASE("verify: taking scratch memory for zero is found") {
   CHECK_THAT(verification.failure, Contains("y(b=0, t=0, h=0, n=5) is") && Contains("nan"));
 }
 
+TEST_CASE("verify: writing past scratch memory is found") {
+  Cell cell;
+  const Verification verification = cell.verify([](const TensorSet& set, const Problem& problem, Executor& executor) {
+    compute(set, problem, executor);
+    executor.scratch(100).data()[100] = std::byte{1};
+  });
+  CHECK(verification.failure == "writes out of bounds of its scratch memory");
+}
+
 TEST_CASE("verify: being right on the first call only is found") {
   Cell cell;
   int calls = 0;
