@@ -58,8 +58,8 @@ class TurnPlan {
   int64_t groups_;  // of each batch entry's heads
 };
 
-// Whether rows of y are written past the caches: if the whole of it is more than they hold, that spares reading the
-// lines of memory first. Rows must be whole lines; those of bf16, half as long, do not gain.
+// Whether rows of y are written past the caches: if the whole of it is more than a core's hold, that spares reading the
+// lines from memory first. Rows must be whole lines, and of fp32, as vectors of which they are made.
 inline bool bypasses_caches(const Problem& p, const std::byte* y) {
   constexpr int64_t kLine = 64, kCached = int64_t{8} << 20;
   const int64_t row = p.N * static_cast<int64_t>(size_of(p.dtype));
@@ -69,8 +69,8 @@ inline bool bypasses_caches(const Problem& p, const std::byte* y) {
 
 class Ahead {
  public:
-  // Asks for the rows of `tokens` tokens in `asks` calls of ask, those of y unless they bypass the caches. Of one
-  // head's v and y only the columns: to ask for those that another thread writes would take them from it.
+  // Asks for the rows of `tokens` tokens in `asks` calls of ask, those of y if `outputs`. Of one head's v and y only
+  // the columns: to ask for those that another thread writes would take them from it.
   Ahead(const Problem& p, const Wkv5Tensors& tensors, Heads heads, Columns columns, bool outputs, int64_t tokens,
         int64_t asks)
       : T_(p.new_tokens()), tokens_(tokens) {

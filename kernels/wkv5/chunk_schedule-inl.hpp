@@ -31,7 +31,7 @@ struct Plan {
   TurnPlan turns;
   int64_t parts;     // of a state's column panels
   int64_t segments;  // of a head, in time
-  int64_t segment_chunks;
+  int64_t segment_chunks, wave_chunks;
   size_t local_bytes = 0;  // of a segment's y, where it is first kept in fp32 (segments-inl.hpp)
 
   Plan(const Problem& p, int64_t chunk_tokens, int64_t thread_count)
@@ -40,10 +40,11 @@ struct Plan {
         threads(thread_count),
         chunks((p.new_tokens() + chunk_tokens - 1) / chunk_tokens),
         turns(p, thread_count) {
-    const Division division(heads, threads, p.new_tokens(), panels());
+    const Division division(heads, threads, p.new_tokens(), chunk_tokens, panels());
     parts = division.parts;
-    segment_chunks = (chunks + division.segments - 1) / division.segments;
-    segments = (chunks + segment_chunks - 1) / segment_chunks;
+    segments = division.segments;
+    segment_chunks = division.segment_units;
+    wave_chunks = division.wave_units;
     if (segments > 1) local_bytes = local_output_bytes(p.dtype, segment_chunks * chunk_tokens, N);
   }
 
@@ -85,14 +86,7 @@ class ChunkSchedule {
       });
       return;
     }
-    for_streams([&](const Stream& stream, int thread) { run_segment(stream, chunk_memory(thread)); });
-    if (plan_.segments == 1) return;
-    executor_.parallel_for(plan_.heads * plan_.parts, [&](int64_t task, int) { chain(stream_at(task)); });
-    const int64_t pieces = (plan_.segment_chunks + kPieceChunks - 1) / kPieceChunks;
-    executor_.parallel_for((plan_.segments - 1) * plan_.heads * plan_.parts * pieces, [&](int64_t task, int thread) {
-      add_what_is_missing(stream_at(plan_.heads * plan_.parts + task / pieces), task % pieces * kPieceChunks,
-                          thread_memory(thread));
-    });
+    for (wave_ = 0; wave_ < plan_.chunks; wave_ += plan_.wave_chunks) run_wave();
   }
 
  private:
@@ -152,10 +146,6 @@ class ChunkSchedule {
             .segment = index / (plan_.heads * plan_.parts),
             .slot = index};
   }
-  template <class Body>
-  void for_streams(const Body& body) const {
-    executor_.parallel_for(plan_.streams(), [&](int64_t task, int thread) { body(stream_at(task), thread); });
-  }
 
   int64_t stride() const { return p_.H * p_.N; }
   int64_t offset(int64_t head, int64_t chunk) const {
@@ -181,13 +171,25 @@ class ChunkSchedule {
     };
     const Columns columns{.first = 0, .last = padded(p_.N)};
     Ahead ahead(p_, tensors_, heads, columns, !bypass_, kTokens, heads.count() * asks_of_chunk(columns));
-    for_heads([&](const Stream& stream) { start(stream), load_state(stream), round(stream); });
+    for_heads([&](const Stream& stream) { start(stream), load_state(stream, tensors_.state), round(stream); });
     for (int64_t chunk = 0; chunk < plan_.chunks; ++chunk) {  // a turn is a chunk
       ahead.start((chunk + 1) * kTokens);
       for_heads([&](const Stream& stream) { run_chunk(stream, chunk, memory, ahead); });
     }
     for_heads([&](const Stream& stream) { store_state(stream); });
     hwy::FlushStream();
+  }
+
+  void run_wave() const {
+    executor_.parallel_for(plan_.streams(),
+                           [&](int64_t task, int thread) { run_segment(stream_at(task), chunk_memory(thread)); });
+    if (plan_.segments == 1) return;
+    executor_.parallel_for(plan_.heads * plan_.parts, [&](int64_t task, int) { chain(stream_at(task)); });
+    const int64_t pieces = (plan_.segment_chunks + kPieceChunks - 1) / kPieceChunks;
+    executor_.parallel_for((plan_.segments - 1) * plan_.heads * plan_.parts * pieces, [&](int64_t task, int thread) {
+      add_what_is_missing(stream_at(plan_.heads * plan_.parts + task / pieces), task % pieces * kPieceChunks,
+                          thread_memory(thread));
+    });
   }
 
   void run_segment(const Stream& stream, std::byte* memory) const {
@@ -197,7 +199,7 @@ class ChunkSchedule {
                 asks_of_chunk(columns));
     start(stream);
     if (stream.segment == 0) {
-      load_state(stream);
+      load_state(stream, wave_ == 0 ? tensors_.state : tensors_.state_out);
     } else {
       std::memset(state_of(stream), 0, state_bytes(plan_));
     }
@@ -210,7 +212,9 @@ class ChunkSchedule {
     hwy::FlushStream();
   }
 
-  int64_t first_chunk(int64_t segment) const { return std::min(segment * plan_.segment_chunks, plan_.chunks); }
+  int64_t first_chunk(int64_t segment) const {
+    return std::min(wave_ + std::min(segment * plan_.segment_chunks, plan_.wave_chunks), plan_.chunks);
+  }
   int64_t tokens_before(int64_t chunk) const { return std::min(chunk * kTokens, p_.new_tokens()); }
 
   // From the final states of a head's segments to those that they start from, and the head's.
@@ -290,9 +294,9 @@ class ChunkSchedule {
   }
 
   // Rows of the state as it lies in memory, one after the other, and the panels that they are spread over.
-  void load_state(const Stream& stream) const {
+  void load_state(const Stream& stream, const float* states) const {
     const auto [first, last] = columns_of(stream);
-    const float* row = tensors_.state + stream.head * p_.N * p_.N;
+    const float* row = states + stream.head * p_.N * p_.N;
     float* state = state_of(stream);
     for (int64_t i = 0; i < padded(p_.N); ++i, row += p_.N, state += kPanel) {
       float* panel = state;
@@ -334,6 +338,7 @@ class ChunkSchedule {
   Plan plan_;
   bool bypass_;
   std::byte* memory_;
+  int64_t wave_ = 0;  // its first chunk
 };
 
 }  // namespace wkv::kernels::HWY_NAMESPACE

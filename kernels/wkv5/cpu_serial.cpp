@@ -264,16 +264,16 @@ struct Plan {
   TurnPlan turns;
   int64_t parts;     // of a state's columns
   int64_t segments;  // of a head, in time
-  int64_t segment_tokens;
+  int64_t segment_tokens, wave_tokens;
   size_t local_bytes = 0;  // of a segment's y, where it is first kept in fp32 (segments-inl.hpp)
 
   Plan(const Problem& p, int64_t thread_count)
       : N(p.N), heads(p.B * p.H), threads(thread_count), turns(p, thread_count) {
-    const int64_t T = p.new_tokens();
-    const Division division(heads, threads, T, N / kLanes);
+    const Division division(heads, threads, p.new_tokens(), kTurn, N / kLanes);
     parts = division.parts;
-    segment_tokens = (T + division.segments * kTurn - 1) / (division.segments * kTurn) * kTurn;
-    segments = (T + segment_tokens - 1) / segment_tokens;
+    segments = division.segments;
+    segment_tokens = division.segment_units * kTurn;
+    wave_tokens = division.wave_units * kTurn;
     if (segments > 1) local_bytes = local_output_bytes(p.dtype, segment_tokens, N);
   }
 
@@ -303,13 +303,20 @@ class Serial {
         plan_(problem, executor.threads()),
         memory_(executor.scratch(plan_.bytes()).data()) {}
 
-  void run() const {
+  void run() {
     if (plan_.segments == 1) {
       executor_.parallel_for(plan_.turns.tasks() * plan_.parts, [&](int64_t index, int thread) {
         run_task(whole(plan_.turns.heads(index / plan_.parts), index % plan_.parts), workspace(thread));
       });
       return;
     }
+    for (wave_ = 0; wave_ < p_.new_tokens(); wave_ += plan_.wave_tokens) run_wave();
+  }
+
+ private:
+  static constexpr int64_t kPiece = 96;  // tokens of a segment, for a task of adding what it misses
+
+  void run_wave() const {
     executor_.parallel_for(plan_.heads * plan_.segments * plan_.parts, [&](int64_t index, int thread) {
       const int64_t of_head = index / plan_.parts;
       run_task(segment(of_head / plan_.segments, of_head % plan_.segments, index % plan_.parts), workspace(thread));
@@ -321,9 +328,6 @@ class Serial {
       add_what_is_missing(of_head / later, of_head % later + 1, index % pieces * kPiece, memory_of(thread));
     });
   }
-
- private:
-  static constexpr int64_t kPiece = 96;  // tokens of a segment, for a task of adding what it misses
 
   Columns all() const { return {.first = 0, .last = p_.N}; }
   const float* w_of(int64_t head) const { return tensors_.w + head % p_.H * p_.N; }
@@ -362,7 +366,9 @@ class Serial {
   int64_t offset(int64_t head, int64_t t) const {
     return ((head / p_.H * p_.new_tokens() + t) * p_.H + head % p_.H) * p_.N;
   }
-  int64_t begin_of(int64_t segment) const { return std::min(segment * plan_.segment_tokens, p_.new_tokens()); }
+  int64_t begin_of(int64_t segment) const {
+    return std::min(wave_ + std::min(segment * plan_.segment_tokens, plan_.wave_tokens), p_.new_tokens());
+  }
 
   // From a state of zero unless it is the first.
   Task segment(int64_t head, int64_t segment, int64_t part) const {
@@ -370,7 +376,7 @@ class Serial {
               .columns = columns_of(part),
               .begin = begin_of(segment),
               .end = begin_of(segment + 1),
-              .from = tensors_.state + head * p_.N * p_.N,
+              .from = (wave_ == 0 ? tensors_.state : tensors_.state_out) + head * p_.N * p_.N,
               .to = state_of(head, segment),
               .local = local_of(head, segment)};
     if (segment == 0) return task;
@@ -457,6 +463,7 @@ class Serial {
   Executor& executor_;
   Plan plan_;
   std::byte* memory_;
+  int64_t wave_ = 0;  // its first token
 };
 
 void run(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor) {

@@ -2,7 +2,8 @@
 // zero. Then the final states are chained, S' = w^L S + local, and what a segment's tokens miss is added to them, at
 // position p of it:
 //   y_p += r_p w^p S,  S the state that the segment starts from
-// which is less than half the work of a token, and less still where channels have forgotten S (w^p is nothing).
+// which is less than half the work of a token, and less still where channels have forgotten S (w^p is nothing). Long
+// sequences are taken in waves, so that what is added to is still in a cache.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
 #if defined(WKV_KERNELS_WKV5_SEGMENTS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_SEGMENTS_INL_HPP
@@ -27,15 +28,23 @@ namespace wkv::kernels::HWY_NAMESPACE {
 // How heads are divided where there are fewer than threads: in segments of time, and only where T is too short for
 // them in parts of a state's columns, each of which repeats what does not depend on the columns.
 struct Division {
-  static constexpr int64_t kMinSegment = 192;  // tokens
+  static constexpr int64_t kMinSegment = 192, kWave = 32768;  // tokens
 
   int64_t segments = 1, parts = 1;
+  int64_t segment_units, wave_units;  // lengths, of at most that
 
-  Division(int64_t heads, int64_t threads, int64_t T, int64_t most_parts) {
+  // A unit: tokens that are not divided.
+  Division(int64_t heads, int64_t threads, int64_t T, int64_t unit, int64_t most_parts) {
+    const int64_t units = (T + unit - 1) / unit;
+    segment_units = wave_units = units;
     if (heads >= threads) return;
     // All threads have the same number of segments then.
     segments = std::clamp<int64_t>(threads / std::gcd(heads, threads), 1, std::max<int64_t>(T / kMinSegment, 1));
     parts = std::min((threads + heads * segments - 1) / (heads * segments), most_parts);
+    if (segments == 1) return;
+    wave_units = std::min(units, kWave / unit);
+    segment_units = (wave_units + segments - 1) / segments;
+    segments = (wave_units + segment_units - 1) / segment_units;
   }
 };
 
