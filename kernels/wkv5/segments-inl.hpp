@@ -3,7 +3,7 @@
 // position p of it:
 //   y_p += r_p w^p S,  S the state that the segment starts from
 // which is less than half the work of a token, and less still where channels have forgotten S (w^p is nothing). Long
-// sequences are taken in waves, so that what is added to is still in a cache.
+// sequences are taken in waves, which bounds what is kept of y in fp32 until that is added.
 // One instance per Highway target: include after hwy/foreach_target.h, use inside HWY_NAMESPACE.
 #if defined(WKV_KERNELS_WKV5_SEGMENTS_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef WKV_KERNELS_WKV5_SEGMENTS_INL_HPP
