@@ -28,6 +28,11 @@ struct Columns {
   int64_t count() const { return last - first; }
 };
 
+// Elements before the row of a head's token t in r, k, v and y.
+inline int64_t row_offset(const Problem& p, int64_t head, int64_t t) {
+  return ((head / p.H * p.new_tokens() + t) * p.H + head % p.H) * p.N;
+}
+
 // Heads [first, last), all of one batch entry.
 struct Heads {
   int64_t first, last;
@@ -76,7 +81,7 @@ class Ahead {
       : T_(p.new_tokens()), tokens_(tokens) {
     const auto size = static_cast<int64_t>(size_of(p.dtype));
     stride_ = p.H * p.N * size;
-    const int64_t at = (heads.first / p.H * T_ * p.H + heads.first % p.H) * p.N * size;
+    const int64_t at = row_offset(p, heads.first, 0) * size;
     int64_t part_at = at, bytes = heads.count() * p.N * size, part_bytes = bytes;
     if (heads.count() == 1) {
       part_at += columns.first * size;

@@ -27,37 +27,26 @@ namespace wkv::kernels::HWY_NAMESPACE {
 
 // How the work is divided: into streams, each a segment in time and a part of the columns of one head's state.
 struct Plan {
-  int64_t N, heads, threads, chunks;
+  int64_t N, threads, chunks;
   TurnPlan turns;
-  int64_t parts;     // of a state's column panels
-  int64_t segments;  // of a head, in time
-  int64_t segment_chunks, wave_chunks;
-  size_t local_bytes = 0;  // of a segment's y, where it is first kept in fp32 (segments-inl.hpp)
+  Division division;
 
   Plan(const Problem& p, int64_t chunk_tokens, int64_t thread_count)
       : N(p.N),
-        heads(p.B * p.H),
         threads(thread_count),
         chunks((p.new_tokens() + chunk_tokens - 1) / chunk_tokens),
-        turns(p, thread_count) {
-    const Division division(heads, threads, p.new_tokens(), chunk_tokens, panels());
-    parts = division.parts;
-    segments = division.segments;
-    segment_chunks = division.segment_units;
-    wave_chunks = division.wave_units;
-    if (segments > 1) local_bytes = local_output_bytes(p.dtype, segment_chunks * chunk_tokens, N);
-  }
+        turns(p, thread_count),
+        division(p, thread_count, chunk_tokens, panels()) {}
 
   int64_t panels() const { return padded(N) / kPanel; }
-  int64_t widest_part() const { return (panels() + parts - 1) / parts * kPanel; }
-  bool whole_heads() const { return heads >= threads; }
-  int64_t streams() const { return segments * heads * parts; }
+  int64_t widest_part() const { return (panels() + division.parts - 1) / division.parts * kPanel; }
+  bool whole_heads() const { return division.heads >= threads; }
   // Streams in memory at once.
-  int64_t slots() const { return whole_heads() ? threads * turns.most_heads() : streams(); }
+  int64_t slots() const { return whole_heads() ? threads * turns.most_heads() : division.slots(); }
 };
 
 struct Stream {
-  int64_t head, part, segment, slot;
+  int64_t head, part, slot;
 };
 
 // Kernel: kTokens, chunk_bytes(N), rounded_bytes(N), asks_of_panel(N), prepare, round, outputs, advance (see
@@ -70,13 +59,13 @@ class ChunkSchedule {
         tensors_(tensors),
         executor_(executor),
         plan_(problem, kTokens, executor.threads()),
-        bypass_(plan_.segments == 1 && bypasses_caches(problem, tensors.y)) {
+        bypass_(plan_.division.segments == 1 && bypasses_caches(problem, tensors.y)) {
     memory_ = executor.scratch(extra_bytes(problem, executor.threads())).data();
   }
 
   static size_t extra_bytes(const Problem& p, int threads) {
     const Plan plan(p, kTokens, threads);
-    return slots_end(plan) + static_cast<size_t>(plan.heads * (plan.segments - 1)) * plan.local_bytes;
+    return slots_end(plan) + plan.division.all_local_bytes();
   }
 
   void run() {
@@ -86,12 +75,46 @@ class ChunkSchedule {
       });
       return;
     }
-    for (wave_ = 0; wave_ < plan_.chunks; wave_ += plan_.wave_chunks) run_wave();
+    SegmentRun<Element, ChunkSchedule>(p_, tensors_, executor_, plan_.division, memory_ + slots_end(plan_), *this)
+        .run();
   }
+
+  // What SegmentRun asks for.
+  void run(const Segment& segment, int thread) const {
+    const Stream stream = stream_of(segment);
+    const Columns columns = columns_of(stream);
+    std::byte* memory = chunk_memory(thread);
+    Ahead ahead(p_, tensors_, {stream.head, stream.head + 1}, columns, !bypass_ && segment.local == nullptr, kTokens,
+                asks_of_chunk(columns));
+    start(stream);
+    if (segment.index == 0) {
+      load_state(stream, segment.begin == 0 ? tensors_.state : tensors_.state_out);
+    } else {
+      std::memset(state_of(stream), 0, state_bytes(plan_));
+    }
+    round(stream);
+    for (int64_t t = segment.begin; t < segment.end; t += kTokens) {
+      if (t + kTokens < segment.end) ahead.start(t + kTokens);
+      if (segment.local != nullptr) {
+        run_chunk(stream, t / kTokens, Outputs<float>{segment.local + (t - segment.begin) * p_.N, p_.N, false}, memory,
+                  ahead);
+      } else {
+        run_chunk(stream, t / kTokens, outputs(stream.head, t), memory, ahead);
+      }
+    }
+    hwy::FlushStream();
+  }
+  Columns columns(int64_t part) const { return columns_of({.head = 0, .part = part, .slot = 0}); }
+  StatePanels panels(int64_t slot) const {
+    return {.first = state_of({.head = 0, .part = 0, .slot = slot}),
+            .row_step = kPanel,
+            .panel_step = padded(p_.N) * kPanel};
+  }
+  void store_state(const Segment& segment) const { store_state(stream_of(segment)); }
+  std::byte* scratch(int thread) const { return memory_ + static_cast<size_t>(thread) * thread_bytes(p_.N); }
 
  private:
   static constexpr int kTokens = Kernel::kTokens;
-  static constexpr int64_t kPieceChunks = 8;  // of a segment, for a task of adding what it misses
   using Head = HeadBlock<kTokens>;
 
   static size_t head_bytes(int64_t N) { return static_cast<size_t>(blocks_of(N)) * sizeof(Head); }
@@ -104,22 +127,15 @@ class ChunkSchedule {
   }
 
   static size_t thread_bytes(int64_t N) { return whole_pages(std::max(Kernel::chunk_bytes(N), Missing::bytes(N))); }
-  std::byte* thread_memory(int thread) const { return memory_ + static_cast<size_t>(thread) * thread_bytes(p_.N); }
   // For the chunk that a thread is at; zero in the beginning.
   std::byte* chunk_memory(int thread) const {
-    std::byte* memory = thread_memory(thread);
+    std::byte* memory = scratch(thread);
     std::memset(memory, 0, Kernel::chunk_bytes(p_.N));
     return memory;
   }
   static size_t slots_end(const Plan& plan) {
     return static_cast<size_t>(plan.threads) * thread_bytes(plan.N) +
            static_cast<size_t>(plan.slots()) * slot_bytes(plan);
-  }
-  // y of a stream's segment before what it misses is added, where that is kept in fp32; its parts share it.
-  float* local_of(const Stream& stream) const {
-    if (stream.segment == 0 || plan_.local_bytes == 0) return nullptr;
-    const int64_t index = (stream.segment - 1) * plan_.heads + stream.head;
-    return reinterpret_cast<float*>(memory_ + slots_end(plan_) + static_cast<size_t>(index) * plan_.local_bytes);
   }
   std::byte* slot(const Stream& stream) const {
     return memory_ + static_cast<size_t>(plan_.threads) * thread_bytes(p_.N) +
@@ -128,28 +144,21 @@ class ChunkSchedule {
   Head* head_of(const Stream& stream) const { return reinterpret_cast<Head*>(slot(stream)); }
   // The part's panels one after the other, each padded(N) x kPanel.
   float* state_of(const Stream& stream) const { return reinterpret_cast<float*>(slot(stream) + head_bytes(p_.N)); }
-  StatePanels panels_of(const Stream& stream) const {
-    return {.first = state_of(stream), .row_step = kPanel, .panel_step = padded(p_.N) * kPanel};
-  }
   // What a kernel keeps of each of these panels in another form.
   std::byte* rounded_of(const Stream& stream) const { return slot(stream) + head_bytes(p_.N) + state_bytes(plan_); }
 
   Columns columns_of(const Stream& stream) const {
-    return {.first = plan_.panels() * stream.part / plan_.parts * kPanel,
-            .last = plan_.panels() * (stream.part + 1) / plan_.parts * kPanel};
+    return {.first = plan_.panels() * stream.part / plan_.division.parts * kPanel,
+            .last = plan_.panels() * (stream.part + 1) / plan_.division.parts * kPanel};
   }
 
-  // Of all segments' streams; a segment's lie side by side.
-  Stream stream_at(int64_t index) const {
-    return {.head = index / plan_.parts % plan_.heads,
-            .part = index % plan_.parts,
-            .segment = index / (plan_.heads * plan_.parts),
-            .slot = index};
+  static Stream stream_of(const Segment& segment) {
+    return {.head = segment.head, .part = segment.part, .slot = segment.slot};
   }
 
   int64_t stride() const { return p_.H * p_.N; }
-  int64_t offset(int64_t head, int64_t chunk) const {
-    return ((head / p_.H * p_.new_tokens() + chunk * kTokens) * p_.H + head % p_.H) * p_.N;
+  Outputs<Element> outputs(int64_t head, int64_t t) const {
+    return {reinterpret_cast<Element*>(tensors_.y) + row_offset(p_, head, t), stride(), bypass_};
   }
   int tokens_of(int64_t chunk) const {
     return static_cast<int>(std::min<int64_t>(p_.new_tokens() - chunk * kTokens, kTokens));
@@ -166,7 +175,7 @@ class ChunkSchedule {
   void run_heads(Heads heads, int64_t slot, std::byte* memory) const {
     const auto for_heads = [&](const auto& body) {
       for (int64_t head = heads.first; head < heads.last; ++head) {
-        body(Stream{.head = head, .part = 0, .segment = 0, .slot = slot + head - heads.first});
+        body(Stream{.head = head, .part = 0, .slot = slot + head - heads.first});
       }
     };
     const Columns columns{.first = 0, .last = padded(p_.N)};
@@ -174,79 +183,12 @@ class ChunkSchedule {
     for_heads([&](const Stream& stream) { start(stream), load_state(stream, tensors_.state), round(stream); });
     for (int64_t chunk = 0; chunk < plan_.chunks; ++chunk) {  // a turn is a chunk
       ahead.start((chunk + 1) * kTokens);
-      for_heads([&](const Stream& stream) { run_chunk(stream, chunk, memory, ahead); });
+      for_heads([&](const Stream& stream) {
+        run_chunk(stream, chunk, outputs(stream.head, chunk * kTokens), memory, ahead);
+      });
     }
     for_heads([&](const Stream& stream) { store_state(stream); });
     hwy::FlushStream();
-  }
-
-  void run_wave() const {
-    executor_.parallel_for(plan_.streams(),
-                           [&](int64_t task, int thread) { run_segment(stream_at(task), chunk_memory(thread)); });
-    if (plan_.segments == 1) return;
-    executor_.parallel_for(plan_.heads * plan_.parts, [&](int64_t task, int) { chain(stream_at(task)); });
-    const int64_t pieces = (plan_.segment_chunks + kPieceChunks - 1) / kPieceChunks;
-    executor_.parallel_for((plan_.segments - 1) * plan_.heads * plan_.parts * pieces, [&](int64_t task, int thread) {
-      add_what_is_missing(stream_at(plan_.heads * plan_.parts + task / pieces), task % pieces * kPieceChunks,
-                          thread_memory(thread));
-    });
-  }
-
-  void run_segment(const Stream& stream, std::byte* memory) const {
-    const int64_t first = first_chunk(stream.segment), last = first_chunk(stream.segment + 1);
-    const Columns columns = columns_of(stream);
-    Ahead ahead(p_, tensors_, {stream.head, stream.head + 1}, columns, !bypass_ && local_of(stream) == nullptr, kTokens,
-                asks_of_chunk(columns));
-    start(stream);
-    if (stream.segment == 0) {
-      load_state(stream, wave_ == 0 ? tensors_.state : tensors_.state_out);
-    } else {
-      std::memset(state_of(stream), 0, state_bytes(plan_));
-    }
-    round(stream);
-    for (int64_t chunk = first; chunk < last; ++chunk) {
-      if (chunk + 1 < last) ahead.start((chunk + 1) * kTokens);
-      run_chunk(stream, chunk, memory, ahead);
-    }
-    if (plan_.segments == 1) store_state(stream);
-    hwy::FlushStream();
-  }
-
-  int64_t first_chunk(int64_t segment) const {
-    return std::min(wave_ + std::min(segment * plan_.segment_chunks, plan_.wave_chunks), plan_.chunks);
-  }
-  int64_t tokens_before(int64_t chunk) const { return std::min(chunk * kTokens, p_.new_tokens()); }
-
-  // From the final states of a head's segments to those that they start from, and the head's.
-  void chain(const Stream& first) const {
-    const auto tokens = [&](int64_t segment) {
-      return tokens_before(first_chunk(segment + 1)) - tokens_before(first_chunk(segment));
-    };
-    const auto state = [&](int64_t segment) {
-      Stream stream = first;
-      stream.slot += segment * plan_.heads * plan_.parts;
-      return panels_of(stream);
-    };
-    chain_segments(p_.N, w_of(first), columns_of(first), plan_.segments, tokens, state);
-    store_state(first);
-  }
-
-  // Of kPieceChunks chunks of a stream's segment, from one of them on.
-  void add_what_is_missing(const Stream& stream, int64_t chunk, std::byte* memory) const {
-    const int64_t first = first_chunk(stream.segment), last = first_chunk(stream.segment + 1);
-    const int64_t begin = std::min(first + chunk, last), end = std::min(begin + kPieceChunks, last);
-    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, begin);
-    const auto add_to = [&](const auto& local) {
-      add_start_state(p_.N, w_of(stream), panels_of(stream), columns_of(stream), chunk * kTokens,
-                      tokens_before(end) - tokens_before(begin),
-                      reinterpret_cast<const Element*>(tensors_.r) + offset(stream.head, begin), local, y, stride(),
-                      memory);
-    };
-    if (const float* local = local_of(stream)) {
-      add_to(LocalOutputs<float>{local + (tokens_before(begin) - tokens_before(first)) * p_.N, p_.N});
-    } else {
-      add_to(LocalOutputs<Element>{y, stride()});
-    }
   }
 
   int64_t asks_of_chunk(Columns columns) const {
@@ -270,27 +212,19 @@ class ChunkSchedule {
     for_panels(stream, [&](int64_t, const float* panel, std::byte* rounded) { Kernel::round(p_.N, panel, rounded); });
   }
 
-  void run_chunk(const Stream& stream, int64_t chunk, std::byte* memory, Ahead& ahead) const {
+  template <class Output>
+  void run_chunk(const Stream& stream, int64_t chunk, const Outputs<Output>& y, std::byte* memory, Ahead& ahead) const {
     const auto at = [&](const std::byte* tensor) {
-      return reinterpret_cast<const Element*>(tensor) + offset(stream.head, chunk);
+      return reinterpret_cast<const Element*>(tensor) + row_offset(p_, stream.head, chunk * kTokens);
     };
     const int tokens = tokens_of(chunk);
     const Head* head = head_of(stream);
     Kernel::template prepare<Element>(p_.N, head, at(tensors_.r), at(tensors_.k), at(tensors_.v), stride(), tokens,
                                       columns_of(stream), memory, ahead);
-    const auto multiply = [&](const auto& y) {
-      for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
-        Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, ahead);
-        Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
-      });
-    };
-    if (float* local = local_of(stream)) {
-      const int64_t before = tokens_before(chunk) - tokens_before(first_chunk(stream.segment));
-      multiply(Outputs<float>{local + before * p_.N, p_.N, false});
-    } else {
-      multiply(
-          Outputs<Element>{reinterpret_cast<Element*>(tensors_.y) + offset(stream.head, chunk), stride(), bypass_});
-    }
+    for_panels(stream, [&](int64_t column, float* panel, std::byte* rounded) {
+      Kernel::outputs(p_.N, memory, tokens, column, panel, rounded, y, ahead);
+      Kernel::advance(p_.N, head, memory, tokens, column, panel, rounded, ahead);
+    });
   }
 
   // Rows of the state as it lies in memory, one after the other, and the panels that they are spread over.
@@ -338,7 +272,6 @@ class ChunkSchedule {
   Plan plan_;
   bool bypass_;
   std::byte* memory_;
-  int64_t wave_ = 0;  // its first chunk
 };
 
 }  // namespace wkv::kernels::HWY_NAMESPACE

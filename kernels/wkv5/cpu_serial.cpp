@@ -192,7 +192,7 @@ template <class Element, class Output>
 void run_tokens(const Problem& p, const Wkv5Tensors& tensors, const Task& task, const Workspace& workspace,
                 int64_t head, int64_t begin, int64_t end, Outputs<Output> y, Ahead& ahead) {
   const int64_t N = p.N, stride = p.H * N;
-  const int64_t offset = ((head / p.H * p.new_tokens() + begin) * p.H + head % p.H) * N;
+  const int64_t offset = row_offset(p, head, begin);
   const float *w = tensors.w + head % p.H * N, *u = tensors.u + head % p.H * N;
   const auto *r = reinterpret_cast<const Element*>(tensors.r) + offset,
              *k = reinterpret_cast<const Element*>(tensors.k) + offset,
@@ -260,22 +260,12 @@ struct Plan {
   static constexpr int64_t kTurn = kGroup == 6 ? 18 : 16;  // tokens: the states change places in L1 after each
   static_assert(kTurn % kGroup == 0);
 
-  int64_t N, heads, threads;
+  int64_t N, threads;
   TurnPlan turns;
-  int64_t parts;     // of a state's columns
-  int64_t segments;  // of a head, in time
-  int64_t segment_tokens, wave_tokens;
-  size_t local_bytes = 0;  // of a segment's y, where it is first kept in fp32 (segments-inl.hpp)
+  Division division;
 
   Plan(const Problem& p, int64_t thread_count)
-      : N(p.N), heads(p.B * p.H), threads(thread_count), turns(p, thread_count) {
-    const Division division(heads, threads, p.new_tokens(), kTurn, N / kLanes);
-    parts = division.parts;
-    segments = division.segments;
-    segment_tokens = division.segment_units * kTurn;
-    wave_tokens = division.wave_units * kTurn;
-    if (segments > 1) local_bytes = local_output_bytes(p.dtype, segment_tokens, N);
-  }
+      : N(p.N), threads(thread_count), turns(p, thread_count), division(p, thread_count, kTurn, N / kLanes) {}
 
   // A thread's memory: what it needs of a group and of heads, or to add what segments miss.
   size_t thread_bytes() const {
@@ -287,10 +277,10 @@ struct Plan {
   // A segment's state, after which a vector may be read.
   size_t state_bytes() const { return whole_pages(static_cast<size_t>(N * N + kPanel) * sizeof(float)); }
   size_t states_end() const {
-    const size_t states = segments == 1 ? 0 : static_cast<size_t>(heads * segments);
-    return thread_bytes() * static_cast<size_t>(threads) + states * state_bytes();
+    const int64_t states = division.segments == 1 ? 0 : division.heads * division.segments;
+    return thread_bytes() * static_cast<size_t>(threads) + static_cast<size_t>(states) * state_bytes();
   }
-  size_t bytes() const { return states_end() + static_cast<size_t>(heads * (segments - 1)) * local_bytes; }
+  size_t bytes() const { return states_end() + division.all_local_bytes(); }
 };
 
 template <class Element>
@@ -303,59 +293,64 @@ class Serial {
         plan_(problem, executor.threads()),
         memory_(executor.scratch(plan_.bytes()).data()) {}
 
-  void run() {
-    if (plan_.segments == 1) {
-      executor_.parallel_for(plan_.turns.tasks() * plan_.parts, [&](int64_t index, int thread) {
-        run_task(whole(plan_.turns.heads(index / plan_.parts), index % plan_.parts), workspace(thread));
+  void run() const {
+    const Division& division = plan_.division;
+    if (division.segments == 1) {
+      executor_.parallel_for(plan_.turns.tasks() * division.parts, [&](int64_t index, int thread) {
+        run_task(whole(plan_.turns.heads(index / division.parts), index % division.parts), workspace(thread));
       });
-      return;
+    } else {
+      SegmentRun<Element, Serial>(p_, tensors_, executor_, division, memory_ + plan_.states_end(), *this).run();
     }
-    for (wave_ = 0; wave_ < p_.new_tokens(); wave_ += plan_.wave_tokens) run_wave();
   }
+
+  // What SegmentRun asks for.
+  void run(const Segment& segment, int thread) const {
+    Task task{.heads = {.first = segment.head, .last = segment.head + 1},
+              .columns = columns(segment.part),
+              .begin = segment.begin,
+              .end = segment.end,
+              .from = (segment.begin == 0 ? tensors_.state : tensors_.state_out) + segment.head * p_.N * p_.N,
+              .to = state_of(segment.slot),
+              .local = segment.local};
+    if (segment.index > 0) {
+      for (int64_t i = 0; i < p_.N; ++i) {
+        std::fill_n(task.to + i * p_.N + task.columns.first, task.columns.count(), 0.0f);
+      }
+      task.from = task.to;
+    }
+    run_task(task, workspace(thread));
+  }
+  Columns columns(int64_t part) const {
+    const int64_t vectors = p_.N / kLanes, parts = plan_.division.parts;
+    return {.first = vectors * part / parts * kLanes, .last = vectors * (part + 1) / parts * kLanes};
+  }
+  StatePanels panels(int64_t slot) const {
+    const int64_t first = columns(slot % plan_.division.parts).first;
+    return {.first = state_of(slot) + first, .row_step = p_.N, .panel_step = kPanel};
+  }
+  void store_state(const Segment& segment) const {
+    const auto [first, last] = columns(segment.part);
+    for (int64_t i = 0; i < p_.N; ++i) {
+      const float* row = state_of(segment.slot) + i * p_.N;
+      std::copy(row + first, row + last, tensors_.state_out + (segment.head * p_.N + i) * p_.N + first);
+    }
+  }
+  std::byte* scratch(int thread) const { return memory_ + plan_.thread_bytes() * static_cast<size_t>(thread); }
 
  private:
-  static constexpr int64_t kPiece = 96;  // tokens of a segment, for a task of adding what it misses
-
-  void run_wave() const {
-    executor_.parallel_for(plan_.heads * plan_.segments * plan_.parts, [&](int64_t index, int thread) {
-      const int64_t of_head = index / plan_.parts;
-      run_task(segment(of_head / plan_.segments, of_head % plan_.segments, index % plan_.parts), workspace(thread));
-    });
-    executor_.parallel_for(plan_.heads, [&](int64_t head, int) { chain(head); });
-    const int64_t pieces = (plan_.segment_tokens + kPiece - 1) / kPiece, later = plan_.segments - 1;
-    executor_.parallel_for(plan_.heads * later * pieces, [&](int64_t index, int thread) {
-      const int64_t of_head = index / pieces;
-      add_what_is_missing(of_head / later, of_head % later + 1, index % pieces * kPiece, memory_of(thread));
-    });
-  }
-
-  Columns all() const { return {.first = 0, .last = p_.N}; }
   const float* w_of(int64_t head) const { return tensors_.w + head % p_.H * p_.N; }
 
-  std::byte* memory_of(int thread) const { return memory_ + plan_.thread_bytes() * static_cast<size_t>(thread); }
-  float* state_of(int64_t head, int64_t segment) const {
-    return reinterpret_cast<float*>(memory_of(static_cast<int>(plan_.threads)) +
-                                    static_cast<size_t>(head * plan_.segments + segment) * plan_.state_bytes());
-  }
-  // y of a segment before what it misses is added, where that is kept in fp32.
-  float* local_of(int64_t head, int64_t segment) const {
-    if (segment == 0 || plan_.local_bytes == 0) return nullptr;
-    const int64_t index = (segment - 1) * plan_.heads + head;
-    return reinterpret_cast<float*>(memory_ + plan_.states_end() + static_cast<size_t>(index) * plan_.local_bytes);
-  }
-  StatePanels panels_of(int64_t head, int64_t segment) const {
-    return {.first = state_of(head, segment), .row_step = p_.N, .panel_step = kPanel};
-  }
-
-  Columns columns_of(int64_t part) const {
-    const int64_t vectors = p_.N / kLanes;
-    return {.first = vectors * part / plan_.parts * kLanes, .last = vectors * (part + 1) / plan_.parts * kLanes};
+  // Of a segment, whose parts share it.
+  float* state_of(int64_t slot) const {
+    return reinterpret_cast<float*>(scratch(static_cast<int>(plan_.threads)) +
+                                    static_cast<size_t>(slot / plan_.division.parts) * plan_.state_bytes());
   }
 
   Task whole(Heads heads, int64_t part) const {
     const int64_t at = heads.first * p_.N * p_.N;
     return {.heads = heads,
-            .columns = columns_of(part),
+            .columns = columns(part),
             .begin = 0,
             .end = p_.new_tokens(),
             .from = tensors_.state + at,
@@ -363,33 +358,9 @@ class Serial {
             .local = nullptr};
   }
 
-  int64_t offset(int64_t head, int64_t t) const {
-    return ((head / p_.H * p_.new_tokens() + t) * p_.H + head % p_.H) * p_.N;
-  }
-  int64_t begin_of(int64_t segment) const {
-    return std::min(wave_ + std::min(segment * plan_.segment_tokens, plan_.wave_tokens), p_.new_tokens());
-  }
-
-  // From a state of zero unless it is the first.
-  Task segment(int64_t head, int64_t segment, int64_t part) const {
-    Task task{.heads = {.first = head, .last = head + 1},
-              .columns = columns_of(part),
-              .begin = begin_of(segment),
-              .end = begin_of(segment + 1),
-              .from = (wave_ == 0 ? tensors_.state : tensors_.state_out) + head * p_.N * p_.N,
-              .to = state_of(head, segment),
-              .local = local_of(head, segment)};
-    if (segment == 0) return task;
-    for (int64_t i = 0; i < p_.N; ++i) {
-      std::fill(task.to + i * p_.N + task.columns.first, task.to + i * p_.N + task.columns.last, 0.0f);
-    }
-    task.from = task.to;
-    return task;
-  }
-
   Workspace workspace(int thread) const {
     const int64_t heads = plan_.turns.most_heads(), blocks = blocks_of(p_.N);
-    auto* group = reinterpret_cast<Block*>(memory_of(thread));
+    auto* group = reinterpret_cast<Block*>(scratch(thread));
     auto* head_blocks = reinterpret_cast<HeadBlocks*>(group + blocks);
     auto* prepared = reinterpret_cast<Head*>(head_blocks + heads * blocks);
     auto* rows = reinterpret_cast<Row*>(prepared + heads);
@@ -410,9 +381,9 @@ class Serial {
         });
       }
     }
-    const bool bypass = plan_.segments == 1 && bypasses_caches(p_, tensors_.y);
+    const bool bypass = plan_.division.segments == 1 && bypasses_caches(p_, tensors_.y);
     run_turns<Element>(task, workspace, [&](int64_t head, int64_t t) {
-      return Outputs<Element>{reinterpret_cast<Element*>(tensors_.y) + offset(head, t), p_.H * p_.N, bypass};
+      return Outputs<Element>{reinterpret_cast<Element*>(tensors_.y) + row_offset(p_, head, t), p_.H * p_.N, bypass};
     });
   }
 
@@ -434,36 +405,11 @@ class Serial {
     hwy::FlushStream();
   }
 
-  // From the final states of a head's segments to those that they start from, and the head's.
-  void chain(int64_t head) const {
-    chain_segments(
-        p_.N, w_of(head), all(), plan_.segments,
-        [&](int64_t segment) { return begin_of(segment + 1) - begin_of(segment); },
-        [&](int64_t segment) { return panels_of(head, segment); });
-    std::copy_n(state_of(head, 0), p_.N * p_.N, tensors_.state_out + head * p_.N * p_.N);
-  }
-
-  void add_what_is_missing(int64_t head, int64_t segment, int64_t first, std::byte* memory) const {
-    const int64_t begin = std::min(begin_of(segment) + first, begin_of(segment + 1));
-    const int64_t tokens = std::min(kPiece, begin_of(segment + 1) - begin), stride = p_.H * p_.N;
-    Element* y = reinterpret_cast<Element*>(tensors_.y) + offset(head, begin);
-    const auto add_to = [&](const auto& local) {
-      add_start_state(p_.N, w_of(head), panels_of(head, segment), all(), first, tokens,
-                      reinterpret_cast<const Element*>(tensors_.r) + offset(head, begin), local, y, stride, memory);
-    };
-    if (const float* local = local_of(head, segment)) {
-      add_to(LocalOutputs<float>{local + (begin - begin_of(segment)) * p_.N, p_.N});
-    } else {
-      add_to(LocalOutputs<Element>{y, stride});
-    }
-  }
-
   const Problem& p_;
   const Wkv5Tensors& tensors_;
   Executor& executor_;
   Plan plan_;
   std::byte* memory_;
-  int64_t wave_ = 0;  // its first token
 };
 
 void run(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor) {

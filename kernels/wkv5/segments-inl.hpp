@@ -18,33 +18,71 @@
 #include <cstdint>
 #include <numeric>
 
+#include "harness/executor.hpp"
+#include "harness/problem.hpp"
 #include "kernels/wkv5/ahead.hpp"
 #include "kernels/wkv5/chunk-inl.hpp"
 #include "kernels/wkv5/outer_products-inl.hpp"
+#include "kernels/wkv5/wkv5.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace wkv::kernels::HWY_NAMESPACE {
+
+// Some of a head's columns over a segment of time, of a wave. A segment's parts and heads lie side by side.
+struct Segment {
+  int64_t head, part;
+  int64_t index;       // of the head's; the first starts from a state, the others from zero
+  int64_t slot;        // of all of the wave
+  int64_t begin, end;  // tokens
+  float* local;        // where y goes in fp32, one row of N after the other, instead of where it belongs; or null
+};
 
 // How heads are divided where there are fewer than threads: in segments of time, and only where T is too short for
 // them in parts of a state's columns, each of which repeats what does not depend on the columns.
 struct Division {
   static constexpr int64_t kMinSegment = 192, kWave = 32768;  // tokens
 
-  int64_t segments = 1, parts = 1;
-  int64_t segment_units, wave_units;  // lengths, of at most that
+  int64_t N, T, heads;
+  int64_t parts = 1, segments = 1;  // of a head
+  int64_t segment_tokens, wave_tokens;
+  size_t local_bytes = 0;  // of a segment's y, in fp32, where bf16 would round it before all is added
 
-  // A unit: tokens that are not divided.
-  Division(int64_t heads, int64_t threads, int64_t T, int64_t unit, int64_t most_parts) {
+  // unit: tokens that are not divided.
+  Division(const Problem& p, int64_t threads, int64_t unit, int64_t most_parts)
+      : N(p.N), T(p.new_tokens()), heads(p.B * p.H) {
     const int64_t units = (T + unit - 1) / unit;
-    segment_units = wave_units = units;
+    segment_tokens = wave_tokens = units * unit;
     if (heads >= threads) return;
     // All threads have the same number of segments then.
     segments = std::clamp<int64_t>(threads / std::gcd(heads, threads), 1, std::max<int64_t>(T / kMinSegment, 1));
     parts = std::min((threads + heads * segments - 1) / (heads * segments), most_parts);
     if (segments == 1) return;
-    wave_units = std::min(units, kWave / unit);
-    segment_units = (wave_units + segments - 1) / segments;
+    const int64_t wave_units = std::min(units, kWave / unit), segment_units = (wave_units + segments - 1) / segments;
     segments = (wave_units + segment_units - 1) / segment_units;
+    segment_tokens = segment_units * unit;
+    wave_tokens = wave_units * unit;
+    if (p.dtype != DType::f32) local_bytes = whole_pages(static_cast<size_t>(segment_tokens * N) * sizeof(float));
+  }
+
+  int64_t per_segment() const { return heads * parts; }
+  int64_t slots() const { return segments * per_segment(); }
+  size_t all_local_bytes() const { return static_cast<size_t>(heads * (segments - 1)) * local_bytes; }
+
+  int64_t begin(int64_t wave, int64_t index) const {
+    return std::min(wave + std::min(index * segment_tokens, wave_tokens), T);
+  }
+  // wave: its first token. local: all_local_bytes of memory.
+  Segment segment(int64_t wave, int64_t slot, std::byte* local) const {
+    const int64_t head = slot / parts % heads, index = slot / per_segment();
+    const bool keeps_local = local_bytes > 0 && index > 0;
+    std::byte* own = keeps_local ? local + static_cast<size_t>((index - 1) * heads + head) * local_bytes : nullptr;
+    return {.head = head,
+            .part = slot % parts,
+            .index = index,
+            .slot = slot,
+            .begin = begin(wave, index),
+            .end = begin(wave, index + 1),
+            .local = reinterpret_cast<float*>(own)};
   }
 };
 
@@ -107,17 +145,13 @@ struct LocalOutputs {
   int64_t stride;        // from token to token
 };
 
-// Memory for a segment's, in fp32, if they are kept so.
-inline size_t local_output_bytes(DType dtype, int64_t tokens, int64_t N) {
-  return dtype == DType::f32 ? 0 : whole_pages(static_cast<size_t>(tokens * N) * sizeof(float));
-}
-
 // Tokens [0, kTokenRows) of a tile, as far as they exist; kAll: all do.
 template <bool kAll, class Local, class Element>
 HWY_INLINE void add_to_outputs(int64_t N, const Missing& missing, int64_t count, const StatePanels& state,
                                Columns columns, int tokens, const LocalOutputs<Local>& local, Element* y,
                                int64_t stride) {
   for (int64_t column = columns.first, panel = 0; column < columns.last; column += kPanel, ++panel) {
+    const int64_t left = std::min(N, columns.last) - column;
     Tile<kTokenRows> tile;
     HWY_UNROLL(12)
     for (int m = 0; m < kTokenRows; ++m) tile.at[m][0] = tile.at[m][1] = zero();
@@ -130,9 +164,8 @@ HWY_INLINE void add_to_outputs(int64_t N, const Missing& missing, int64_t count,
     for (int m = 0; m < kTokenRows; ++m) {
       if (!kAll && m >= tokens) break;
       const Local* from = local.first + m * local.stride + column;
-      store_row(hn::Add(tile.at[m][0], load_first(from, N - column)),
-                hn::Add(tile.at[m][1], load_first(from + kLanes, N - column - kLanes)), N - column, false,
-                y + m * stride + column);
+      store_row(hn::Add(tile.at[m][0], load_first(from, left)),
+                hn::Add(tile.at[m][1], load_first(from + kLanes, left - kLanes)), left, false, y + m * stride + column);
     }
   }
 }
@@ -177,6 +210,73 @@ void add_start_state(int64_t N, const float* w, const StatePanels& state, Column
     r += kTokenRows * stride, y += kTokenRows * stride, local.first += kTokenRows * local.stride;
   }
 }
+
+// Runs all segments, wave by wave. Owner: run(segment, thread), columns(part), panels(slot): the state that a segment
+// ended with, store_state(segment): to the output, scratch(thread): Missing::bytes(N).
+template <class Element, class Owner>
+class SegmentRun {
+ public:
+  SegmentRun(const Problem& problem, const Wkv5Tensors& tensors, Executor& executor, const Division& division,
+             std::byte* local, const Owner& owner)
+      : p_(problem), tensors_(tensors), executor_(executor), division_(division), local_(local), owner_(owner) {}
+
+  void run() const {
+    for (int64_t wave = 0; wave < division_.T; wave += division_.wave_tokens) run_wave(wave);
+  }
+
+ private:
+  static constexpr int64_t kPiece = 96;  // tokens of a segment, for a task of adding what it misses
+
+  void run_wave(int64_t wave) const {
+    const auto segment = [&](int64_t slot) { return division_.segment(wave, slot, local_); };
+    executor_.parallel_for(division_.slots(), [&](int64_t slot, int thread) {
+      owner_.run(segment(slot), thread);
+      if (division_.segments == 1) owner_.store_state(segment(slot));
+    });
+    if (division_.segments == 1) return;
+    executor_.parallel_for(division_.per_segment(), [&](int64_t slot, int) {
+      chain(wave, segment(slot));
+      owner_.store_state(segment(slot));
+    });
+    const int64_t pieces = (division_.segment_tokens + kPiece - 1) / kPiece, first = division_.per_segment();
+    executor_.parallel_for((division_.slots() - first) * pieces, [&](int64_t task, int thread) {
+      add_what_is_missing(segment(first + task / pieces), task % pieces * kPiece, owner_.scratch(thread));
+    });
+  }
+
+  const float* w_of(const Segment& segment) const { return tensors_.w + segment.head % p_.H * p_.N; }
+
+  // From the final states of a head's segments to those that they start from, and the head's.
+  void chain(int64_t wave, const Segment& first) const {
+    chain_segments(
+        p_.N, w_of(first), owner_.columns(first.part), division_.segments,
+        [&](int64_t index) { return division_.begin(wave, index + 1) - division_.begin(wave, index); },
+        [&](int64_t index) { return owner_.panels(first.slot + index * division_.per_segment()); });
+  }
+
+  void add_what_is_missing(const Segment& segment, int64_t position, std::byte* memory) const {
+    const int64_t begin = std::min(segment.begin + position, segment.end), stride = p_.H * p_.N;
+    const int64_t at = row_offset(p_, segment.head, begin);
+    Element* y = reinterpret_cast<Element*>(tensors_.y) + at;
+    const auto add_to = [&](const auto& local) {
+      add_start_state(p_.N, w_of(segment), owner_.panels(segment.slot), owner_.columns(segment.part), position,
+                      std::min(kPiece, segment.end - begin), reinterpret_cast<const Element*>(tensors_.r) + at, local,
+                      y, stride, memory);
+    };
+    if (segment.local != nullptr) {
+      add_to(LocalOutputs<float>{segment.local + (begin - segment.begin) * p_.N, p_.N});
+    } else {
+      add_to(LocalOutputs<Element>{y, stride});
+    }
+  }
+
+  const Problem& p_;
+  const Wkv5Tensors& tensors_;
+  Executor& executor_;
+  const Division& division_;
+  std::byte* local_;
+  const Owner& owner_;
+};
 
 }  // namespace wkv::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
