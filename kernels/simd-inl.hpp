@@ -47,8 +47,6 @@ HWY_INLINE Vec load_first(const Element* from, int64_t count) {
 }
 
 HWY_INLINE void store_vec(Vec value, float* to) { hn::StoreU(value, Floats(), to); }
-// Past the caches, to whole vectors' addresses; hwy::FlushStream before another thread reads it.
-HWY_INLINE void stream_vec(Vec value, float* to) { hn::Stream(value, Floats(), to); }
 
 // The bits of bf16, rounded to nearest even as BFloat16 does, in the upper halves; the lower ones are not cleared.
 HWY_INLINE hn::Vec<hn::RebindToUnsigned<Floats>> rounded_to_bf16(Vec value) {
@@ -65,6 +63,17 @@ HWY_INLINE void store_vec(Vec value, BFloat16* to) {
   const auto rounded = hn::IfThenElse(hn::RebindMask(words, hn::IsNaN(value)), quiet_nan, rounded_to_bf16(value));
   hn::StoreU(hn::TruncateTo(halves, hn::ShiftRight<16>(rounded)), halves, reinterpret_cast<uint16_t*>(to));
 }
+
+// Past the caches if `bypass`, and then of fp32, to a whole vector's address: hwy::FlushStream before another thread
+// reads it.
+HWY_INLINE void store_output(Vec value, bool bypass, float* to) {
+  if (bypass) {
+    hn::Stream(value, Floats(), to);
+  } else {
+    store_vec(value, to);
+  }
+}
+HWY_INLINE void store_output(Vec value, bool, BFloat16* to) { store_vec(value, to); }
 
 // The sums over the lanes of four vectors, to four consecutive floats.
 #if HWY_TARGET == HWY_SCALAR

@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/element.hpp"
 #include "kernels/simd-inl.hpp"
@@ -142,16 +141,9 @@ struct Outputs {
 // A panel of one row of y, of which `columns` from its first on exist; `bypass`: past the caches (ahead.hpp).
 template <class Element>
 HWY_INLINE void store_row(Vec left, Vec right, int64_t columns, bool bypass, Element* to) {
-  if constexpr (std::is_same_v<Element, float>) {
-    if (bypass && columns >= kPanel) {
-      stream_vec(left, to);
-      stream_vec(right, to + kLanes);
-      return;
-    }
-  }
   if (columns >= kPanel) {
-    store_vec(left, to);
-    store_vec(right, to + kLanes);
+    store_output(left, bypass, to);
+    store_output(right, bypass, to + kLanes);
     return;
   }
   Element row[kPanel];

@@ -131,14 +131,7 @@ HWY_NOINLINE void pass_group(int64_t N, int64_t stride, const Head& head, const 
     }
     HWY_UNROLL(4)
     for (int j = 0; j < kVecs; ++j) {
-      Output* row = y.first + t * y.stride + j * kLanes;
-      if constexpr (std::is_same_v<Output, float>) {
-        if (y.bypass) {
-          stream_vec(tile.y[t][j], row);
-          continue;
-        }
-      }
-      store_vec(tile.y[t][j], row);
+      store_output(tile.y[t][j], y.bypass, y.first + t * y.stride + j * kLanes);
     }
   }
 }
